@@ -1,0 +1,24 @@
+"""Canonical JSON of definitions: equal text means equal meaning, and it can be compared later."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys; specs are dumped by alias, without descriptions."""
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        dumped = value.model_dump(mode="json", by_alias=True)
+        return {key: part for key, part in dumped.items() if key != "description"}
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value

@@ -1,0 +1,92 @@
+"""The compiled project: what ``compile_graph`` makes and everything else reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from feldspar.errors import UsageError, nearest
+from feldspar.graph.view import OnDemand, Service, View
+from feldspar.spec.entity import EntitySpec
+from feldspar.spec.model import ModelSpec
+from feldspar.spec.source import DeltaSource, FilesSource, GeneratorSource
+from feldspar.spec.syntax import Expression
+from feldspar.spec.table import TableSpec
+from feldspar.spec.types import ColumnType
+
+T = TypeVar("T")
+Source = FilesSource | DeltaSource | GeneratorSource
+
+
+@dataclass(frozen=True)
+class Table:
+    """A silver table with its source and its canonical definition."""
+
+    name: str
+    spec: TableSpec
+    source_name: str
+    source: FilesSource | DeltaSource
+    rules: tuple[tuple[str, Expression], ...]
+    definition: str
+
+    def types(self) -> dict[str, ColumnType]:
+        """Declared columns and their types."""
+        return {name: column.type for name, column in self.spec.columns.items()}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, its compiled service and its label."""
+
+    name: str
+    spec: ModelSpec
+    service: Service
+    label: Expression
+    definition: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Everything in the project, resolved; order of mappings is order of dependence."""
+
+    name: str
+    sources: Mapping[str, Source]
+    tables: Mapping[str, Table]
+    entities: Mapping[str, EntitySpec]
+    views: Mapping[str, View]
+    on_demand: Mapping[str, OnDemand]
+    services: Mapping[str, Service]
+    models: Mapping[str, Model]
+
+    def service(self, name: str) -> Service:
+        """A service by name; an unknown one names the nearest."""
+        return _find(self.services, name, "service")
+
+    def view(self, name: str) -> View:
+        """A table view by name; an unknown one names the nearest."""
+        return _find(self.views, name, "view")
+
+    def table(self, name: str) -> Table:
+        """A silver table by name; an unknown one names the nearest."""
+        return _find(self.tables, name, "table")
+
+    def model(self, name: str) -> Model:
+        """A model by name; an unknown one names the nearest."""
+        return _find(self.models, name, "model")
+
+    def model_of(self, service: str) -> Model:
+        """The model that serves a service."""
+        for model in self.models.values():
+            if model.service.name == service:
+                return model
+        raise UsageError(f"no model in conf/models serves {service!r}")
+
+
+def _find(known: Mapping[str, T], name: str, kind: str) -> T:
+    if name in known:
+        return known[name]
+    near = ", ".join(nearest(name, known)) or ", ".join(known)
+    raise UsageError(
+        f"there is no {kind} {name!r}; nearest: {near}", hint=f"see: feldspar show {kind}s"
+    )

@@ -1,0 +1,173 @@
+"""Views as engines need them: every feature resolved, typed and named.
+
+Specs say what a user wrote; these values say what it means. Made by ``graph.compile``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from feldspar.names import REQUEST, feature_column
+from feldspar.spec.syntax import Expression
+from feldspar.spec.types import ColumnType
+
+Number = int | float
+
+
+@dataclass(frozen=True)
+class GoldColumn:
+    """A column of the gold table: the value of an expression over a silver row."""
+
+    name: str
+    expression: Expression
+    type: ColumnType
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A windowed feature: a function of one gold column (None: of the events themselves)."""
+
+    name: str
+    function: str
+    argument: str | None
+    window: timedelta
+    default: Number | None
+    type: ColumnType
+
+
+@dataclass(frozen=True)
+class PlainFeature:
+    """A feature that is a gold column, with what stands for null."""
+
+    name: str
+    default: Number | None
+    type: ColumnType
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A feature that is an expression over other features, named ``view.feature``."""
+
+    view: str
+    name: str
+    expression: Expression
+    type: ColumnType
+
+    @property
+    def reference(self) -> str:
+        """How expressions name it."""
+        return f"{self.view}.{self.name}"
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """References it reads."""
+        return self.expression.columns
+
+
+@dataclass(frozen=True)
+class OnDemand:
+    """A view computed by a function at request time."""
+
+    view: str
+    hook: str
+    inputs: tuple[str, ...]
+    outputs: tuple[tuple[str, ColumnType], ...]
+
+
+@dataclass(frozen=True)
+class TableView:
+    """What plain and windowed views share."""
+
+    name: str
+    entity: str
+    keys: tuple[str, ...]
+    table: str
+    event_key: tuple[str, ...]
+    columns: tuple[GoldColumn, ...]
+    derived: tuple[Derived, ...]
+    serving_delay: timedelta
+    definition: str
+    """Canonical JSON of all that decides a value."""
+
+
+@dataclass(frozen=True)
+class PlainView(TableView):
+    """The newest row of an entity within its ttl."""
+
+    features: tuple[PlainFeature, ...]
+    ttl: timedelta | None
+
+    def feature_types(self) -> dict[str, ColumnType]:
+        """Name to type of the stored features."""
+        return {feature.name: feature.type for feature in self.features}
+
+
+@dataclass(frozen=True)
+class WindowedView(TableView):
+    """Aggregates over events; gold holds the events."""
+
+    aggregates: tuple[Aggregate, ...]
+    delay: timedelta
+    request_event: Literal["include", "exclude"]
+
+    def feature_types(self) -> dict[str, ColumnType]:
+        """Name to type of the folded features."""
+        return {aggregate.name: aggregate.type for aggregate in self.aggregates}
+
+    @property
+    def retention(self) -> timedelta:
+        """How far back of T an event can matter: N + d."""
+        return max(aggregate.window for aggregate in self.aggregates) + self.delay
+
+
+View = PlainView | WindowedView
+Computation = Derived | OnDemand
+
+
+@dataclass(frozen=True)
+class OutputColumn:
+    """A feature of a service, as models see it."""
+
+    name: str
+    reference: str
+    type: ColumnType
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service with everything it needs, in the order it is computed.
+
+    ``request`` are the columns a request brings (the event's, or just the keys); ``views``
+    are read, then ``computations`` run in order, then ``outputs`` are picked.
+    """
+
+    name: str
+    entities: tuple[str, ...]
+    keys: tuple[str, ...]
+    event: str | None
+    request: tuple[tuple[str, ColumnType], ...]
+    views: tuple[View, ...]
+    computations: tuple[Computation, ...]
+    outputs: tuple[OutputColumn, ...]
+    definition: str
+
+
+def derived_column(derived: Derived) -> str:
+    """The frame column of a derived feature."""
+    return feature_column(derived.view, derived.name)
+
+
+def reference_types(service: Service) -> dict[str, ColumnType]:
+    """``view.feature`` and ``request.column`` to type, of everything a service can compute with."""
+    types = {f"{REQUEST}.{name}": kind for name, kind in service.request}
+    for view in service.views:
+        types.update({f"{view.name}.{name}": kind for name, kind in view.feature_types().items()})
+    for computation in service.computations:
+        match computation:
+            case Derived():
+                types[computation.reference] = computation.type
+            case OnDemand(view=view_name, outputs=outputs):
+                types.update({f"{view_name}.{name}": kind for name, kind in outputs})
+    return types

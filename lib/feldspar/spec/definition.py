@@ -1,0 +1,76 @@
+"""What all definitions share: frozen values, no unknown keys, durations as text.
+
+A kind of its own has a module of its own (source, table, entity, view, service, model).
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from feldspar.errors import UsageError
+from feldspar.times import format_duration, parse_duration
+
+
+class Definition(BaseModel):
+    """A frozen value read from YAML; a key that is not declared is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+@dataclass(frozen=True)
+class OrShort:
+    """Tells the JSON Schema of a type that a shorter spelling of it may be written too."""
+
+    type: str
+    items: str = ""
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """The short spelling beside the full one."""
+        short: JsonSchemaValue = {"type": self.type}
+        if self.items:
+            short["items"] = {"type": self.items}
+        return {"anyOf": [short, handler(core)]}
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, int | float):
+        raise ValueError(f"{value!r} names no unit\nwrite e.g. 90s, 5m, 1h, 7d or 2w")
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_duration(value)
+    except UsageError as error:
+        raise ValueError(f"{error.message}\n{error.hint}") from error
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(s|m|h|d|w)$", "examples": ["7d", "5m"]}),
+]
+
+
+def one_or_many(value: Any) -> Any:
+    """Reads ``a`` and ``[a, b]`` alike, as a tuple."""
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(one_or_many),
+    OrShort("string"),
+]

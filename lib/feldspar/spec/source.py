@@ -1,0 +1,126 @@
+"""Where rows come from: files, the generator, or a Delta table that somebody else keeps."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from feldspar.spec.definition import Definition
+from feldspar.times import format_duration, parse_duration
+
+
+class KnownAfterEvent(Definition):
+    """History loaded long after it happened: known a fixed time after the event."""
+
+    kind: Literal["event_time"] = "event_time"
+    plus: timedelta
+
+    def __str__(self) -> str:
+        return f"event_time + {format_duration(self.plus)}"
+
+
+class KnownByColumn(Definition):
+    """The row says itself when it became known; a null passes on to the next rule."""
+
+    kind: Literal["column"] = "column"
+    column: str
+
+    def __str__(self) -> str:
+        return self.column
+
+
+class KnownWhenIngested(Definition):
+    """A live feed: known when bronze got it."""
+
+    kind: Literal["ingested"] = "ingested"
+
+    def __str__(self) -> str:
+        return "ingested"
+
+
+KnownRule = KnownAfterEvent | KnownByColumn | KnownWhenIngested
+_AFTER = re.compile(r"^event_time\s*\+\s*(\S+)$")
+
+
+def _known_rule(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    if text == "ingested":
+        return KnownWhenIngested()
+    match = _AFTER.match(text)
+    if match:
+        return KnownAfterEvent(plus=parse_duration(match.group(1)))
+    if not text.isidentifier():
+        raise ValueError(
+            f"{text!r} is no rule for known_time; write a column, 'ingested' or 'event_time + 5m'"
+        )
+    return KnownByColumn(column=text)
+
+
+def _known_rules(value: Any) -> Any:
+    rules = value if isinstance(value, list | tuple) else [value]
+    return tuple(_known_rule(rule) for rule in rules)
+
+
+KnownTime = Annotated[
+    tuple[KnownRule, ...],
+    BeforeValidator(_known_rules),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class Clocks(Definition):
+    """The two clocks of a source's rows; see the meaning of time in the handbook of windows."""
+
+    event_time: str = Field(description="column that says when it happened")
+    known_time: KnownTime = Field(
+        description="a column, 'ingested', 'event_time + 5m', or a list: the first that is not null"
+    )
+    zone: str | None = Field(
+        default=None, description="zone of times that name none; without it such rows are refused"
+    )
+
+
+class FilesSource(Clocks):
+    """Parquet, CSV or JSON lines in a folder or under an S3 prefix, each file read once."""
+
+    kind: Literal["files"]
+    path: str = Field(description="file, folder or s3a:// prefix")
+    description: str = ""
+
+
+class DeltaSource(Clocks):
+    """A Delta table that somebody else keeps: read only, no bronze copy."""
+
+    kind: Literal["delta"]
+    path: str = Field(description="folder or s3a:// prefix of the table")
+    read: Literal["versions", "change_feed"] = Field(
+        default="versions",
+        description="versions: the files that later versions added; change_feed: Delta's own feed",
+    )
+    description: str = ""
+
+
+def _number_if_whole(value: Any) -> Any:
+    """A variable fills in text: ``${PAYMENTS:-1000}`` means the number all the same."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+Option = Annotated[int | float | str, BeforeValidator(_number_if_whole)]
+
+
+class GeneratorSource(Definition):
+    """Writes files of the example domain, for the files sources below its folder to read."""
+
+    kind: Literal["generator"]
+    hook: str = Field(pattern=r"^[\w.]+:\w+$", description="module:function that writes the files")
+    folder: str
+    unless: str = Field(
+        default="", description="when this is not empty (own input is given) nothing is generated"
+    )
+    options: dict[str, Option] = Field(default_factory=dict)
+    description: str = ""
+
+
+SourceSpec = Annotated[FilesSource | DeltaSource | GeneratorSource, Field(discriminator="kind")]

@@ -1,0 +1,63 @@
+"""A silver table: which columns, which key, which checks."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from feldspar.spec.check import Checks
+from feldspar.spec.definition import Definition, Duration, Names, OrShort
+from feldspar.spec.types import ColumnType
+
+
+class ColumnSpec(Definition):
+    """One typed column."""
+
+    type: ColumnType
+    optional: bool = Field(default=False, description="may be missing from the input: then null")
+    known_after: Duration | None = Field(
+        default=None, description="known this long after the event (a label), null before"
+    )
+    known_at: str | None = Field(
+        default=None, description="column that says when this column became known"
+    )
+
+
+def _column(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+class _OrType(OrShort):
+    """A column that has nothing but a type is written as that type."""
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        full = handler(core)
+        return {"anyOf": [handler.resolve_ref_schema(full)["properties"]["type"], full]}
+
+
+Column = Annotated[ColumnSpec, BeforeValidator(_column), _OrType("string")]
+
+
+class TableSpec(Definition):
+    """Typed, de-duplicated, checked rows of one source; differing rows of a key are versions."""
+
+    from_: str = Field(alias="from", description="source")
+    key: Names = Field(description="column(s) that name the event")
+    columns: dict[str, Column]
+    checks: dict[str, Checks] = Field(default_factory=dict, description="checks by column")
+    rules: dict[str, str] = Field(
+        default_factory=dict, description="named conditions over the row, e.g. 'amount > 0'"
+    )
+    unknown_columns: Literal["quarantine", "ignore"] = Field(
+        default="quarantine",
+        description="rows with a value in an undeclared column; ignore leaves it in bronze",
+    )
+    max_future: Duration = Field(
+        default="5m",
+        validate_default=True,
+        description="how far event_time may lie after known_time",
+    )
+    description: str = ""
