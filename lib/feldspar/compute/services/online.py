@@ -1,0 +1,258 @@
+"""Features of one request at one T, from what the online store holds of its entities.
+
+The same meaning as ``batch``: the stored rows are chosen, the stored events folded, and computed
+features come from ``arrow.complete``, which batches use too. Reads nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, Protocol
+
+import pyarrow as pa
+
+from feldspar.compute.expressions.arrow import arrow_type
+from feldspar.compute.expressions.online import compile_row
+from feldspar.compute.pit.online import read_at
+from feldspar.compute.services.arrow import complete
+from feldspar.compute.services.plans import aggregations, folds_own
+from feldspar.compute.windows.functions import AggregationPlan
+from feldspar.compute.windows.online import Event, OwnEvent, fold_one
+from feldspar.compute.windows.rule import WindowRule
+from feldspar.graph.view import PlainView, Service, View, WindowedView
+from feldspar.names import feature_column
+from feldspar.times import MICROSECOND, duration_micros
+
+State = Literal["fresh", "missing", "expired"]
+
+
+class PackedRow(Protocol):
+    """One stored row of a plain view; times in microseconds."""
+
+    @property
+    def event_time(self) -> int: ...
+    @property
+    def known_time(self) -> int: ...
+    @property
+    def rank(self) -> tuple[int, int, int, int]: ...
+    @property
+    def values(self) -> Mapping[str, Any]: ...
+
+
+class PackedEvents(Protocol):
+    """The stored events of one entity, column by column; times in microseconds."""
+
+    @property
+    def event_id(self) -> Sequence[Hashable]: ...
+    @property
+    def event_time(self) -> Sequence[int]: ...
+    @property
+    def known_time(self) -> Sequence[int]: ...
+    @property
+    def batch(self) -> Sequence[int]: ...
+    @property
+    def position(self) -> Sequence[int]: ...
+    @property
+    def retracted(self) -> Sequence[bool]: ...
+    @property
+    def arguments(self) -> Mapping[str, Sequence[Any]]: ...
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a view says of an entity at T.
+
+    Attributes:
+        values: frame column to value, every feature of the view.
+        state: ``missing``: nothing is known; ``expired``: what is known is older than the ttl.
+        newest: event time of the newest thing that counted, microseconds.
+    """
+
+    values: Mapping[str, Any]
+    state: State
+    newest: int | None
+
+
+@dataclass(frozen=True)
+class RequestEvent:
+    """The request's columns that name the event and say when it happened."""
+
+    event_id: str
+    time: str
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The features of a service for one request.
+
+    Attributes:
+        table: one row with all columns that a model may read.
+        features: output column to value.
+        found: whether the store held anything of the entities.
+        missing: outputs without a value.
+        stale: outputs of views whose stored row has outlived its ttl, part of ``missing``.
+        ages: view to the age of what counted at T; None where nothing did.
+    """
+
+    table: pa.Table
+    features: Mapping[str, Any]
+    found: bool
+    missing: tuple[str, ...]
+    stale: tuple[str, ...]
+    ages: Mapping[str, timedelta | None]
+
+
+def read_plain(view: PlainView, rows: Sequence[PackedRow], t: int) -> Reading:
+    """The newest row visible at ``t`` (microseconds), if it is not older than the ttl."""
+    delay = duration_micros(view.serving_delay)
+    ttl = None if view.ttl is None else duration_micros(view.ttl)
+    newest, state = None, "pending"
+    for row in rows:
+        found = read_at(t, row.event_time, known_time=row.known_time, ttl=ttl, serving_delay=delay)
+        if found != "pending" and (newest is None or newest.rank < row.rank):
+            newest, state = row, found
+    names = view.feature_types()
+    if newest is None or state == "expired":
+        nothing = {feature_column(view.name, name): None for name in names}
+        return Reading(nothing, "missing" if newest is None else "expired", None)
+    values = {feature_column(view.name, name): newest.values[name] for name in names}
+    return Reading(values, "fresh", newest.event_time)
+
+
+def read_windows(
+    view: WindowedView,
+    events: PackedEvents | None,
+    t: int,
+    *,
+    plans: Sequence[AggregationPlan],
+    own: OwnEvent | None = None,
+) -> Reading:
+    """Every window of a view at ``t`` (microseconds).
+
+    Args:
+        view: whose windows.
+        events: what the store holds; None: nothing.
+        t: the clock of the request.
+        plans: ``plans.aggregations(view)``, made once.
+        own: the event being scored; without one nothing is folded in.
+    """
+    stored = [] if events is None else _events(events)
+    rule = WindowRule(
+        delay=duration_micros(view.delay),
+        serving_delay=duration_micros(view.serving_delay),
+        request_event=view.request_event if own else "exclude",
+    )
+    values = fold_one(stored, t, plans, rule=rule, own=own)
+    oldest = t - duration_micros(view.retention)
+    inside = [one.event_time for one in stored if oldest < one.event_time <= t - rule.delay]
+    newest = max(inside, default=None)
+    return Reading(values, "missing" if newest is None else "fresh", newest)
+
+
+def _events(events: PackedEvents) -> list[Event]:
+    names = tuple(events.arguments)
+    rows = zip(*events.arguments.values(), strict=True) if names else [()] * len(events.event_time)
+    arguments = (dict(zip(names, row, strict=True)) for row in rows)
+    return list(
+        map(
+            Event,
+            events.event_id,
+            events.event_time,
+            events.known_time,
+            events.batch,
+            events.position,
+            arguments,
+            events.retracted,
+        )
+    )
+
+
+class ServiceReader:
+    """Answers requests to one service; compiled once, used for every request.
+
+    Args:
+        service: what to answer.
+        event: how a request names its event; None where requests are keys.
+    """
+
+    def __init__(self, service: Service, event: RequestEvent | None) -> None:
+        self.service = service
+        self._event = event
+        self._plans = {
+            view.name: aggregations(view)
+            for view in service.views
+            if isinstance(view, WindowedView)
+        }
+        self._own = {
+            view.name: _own_functions(view, service)
+            for view in service.views
+            if event is not None and view.table == service.event
+        }
+
+    def answer(self, request: Mapping[str, Any], stored: Mapping[str, Any], t: int) -> Answer:
+        """All features at ``t`` (microseconds).
+
+        Args:
+            request: every column of ``service.request``; timestamps in microseconds, dates in
+                days since the epoch.
+            stored: view to its ``PackedRow``s or ``PackedEvents``; None where there is nothing.
+            t: when.
+
+        Raises:
+            HookError: an on-demand function failed.
+        """
+        readings = {
+            view.name: self._read(view, request, stored[view.name], t)
+            for view in self.service.views
+        }
+        table = complete(self._table(request, readings), self.service)
+        features = {one.name: table.column(one.name)[0].as_py() for one in self.service.outputs}
+        missing = tuple(name for name, value in features.items() if value is None)
+        expired = {name for name, one in readings.items() if one.state == "expired"}
+        return Answer(
+            table=table,
+            features=features,
+            found=any(value is not None for value in stored.values()),
+            missing=missing,
+            stale=tuple(
+                one.name
+                for one in self.service.outputs
+                if one.name in missing and one.reference.partition(".")[0] in expired
+            ),
+            ages={
+                name: None if one.newest is None else (t - one.newest) * MICROSECOND
+                for name, one in readings.items()
+            },
+        )
+
+    def _read(self, view: View, request: Mapping[str, Any], stored: Any, t: int) -> Reading:
+        if isinstance(view, PlainView):
+            return read_plain(view, stored or (), t)
+        own = None
+        # the request's event is an event of its own table's views alone
+        if self._event is not None and view.name in self._own:
+            functions = self._own[view.name]
+            arguments = {name: function(request) for name, function in functions.items()}
+            own = OwnEvent(request[self._event.event_id], arguments)
+        return read_windows(view, stored, t, plans=self._plans[view.name], own=own)
+
+    def _table(self, request: Mapping[str, Any], readings: Mapping[str, Reading]) -> pa.Table:
+        columns = {
+            name: pa.array([request[name]], arrow_type(kind)) for name, kind in self.service.request
+        }
+        for view in self.service.views:
+            values = readings[view.name].values
+            for feature, kind in view.feature_types().items():
+                name = feature_column(view.name, feature)
+                columns[name] = pa.array([values[name]], arrow_type(kind))
+        return pa.table(columns)
+
+
+def _own_functions(view: View, service: Service) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
+    """How the request's own event gets the values that gold would have of it."""
+    if not isinstance(view, WindowedView) or not folds_own(view):
+        return {}
+    types = dict(service.request)
+    return {one.name: compile_row(one.expression, types) for one in view.columns}

@@ -1,0 +1,115 @@
+"""Windows over Arrow tables, without Spark: tests of definitions, small frames, one Spark bucket.
+
+The spine comes back row by row as it was, with the output columns behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from feldspar.compute.columns import Column, find, flags, instants, longs, micros, numbers
+from feldspar.compute.keys import NO_KEY, key_codes
+from feldspar.compute.windows.arrays import EventArrays, SpineArrays
+from feldspar.compute.windows.fold import fold
+from feldspar.compute.windows.functions import output_type
+from feldspar.compute.windows.plan import WindowPlan
+from feldspar.errors import EngineError
+
+
+def add_windows(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> pa.Table:
+    """The spine with one more column for each aggregation.
+
+    Args:
+        spine: n rows with the plan's keys and time, and any other columns.
+        events: stored versions of events, in any order; key types as in the spine.
+        plan: what to compute.
+
+    Returns:
+        n rows in the order of the spine: its columns, then the output columns.
+
+    Raises:
+        EngineError: a column is absent, has an unusable type, or an output column exists already.
+    """
+    taken = [item.name for item in plan.aggregations if item.name in spine.column_names]
+    if taken:
+        raise EngineError(f"the spine already has the output columns {taken}")
+    asked, stored = _arrays(spine, events, plan)
+    return _with_answers(spine, asked, stored, plan)
+
+
+def add_windows_in_bucket(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> pa.Table:
+    """``add_windows`` where the events hold departures (see ``batch.with_departures``)."""
+    asked, stored = _arrays(spine, events, plan)
+    return _with_answers(spine, asked, replace(stored, with_departures=True), plan)
+
+
+def output_fields(plan: WindowPlan, events: pa.Schema) -> list[pa.Field]:
+    """Name and type of the output columns, given the types of the aggregated ones."""
+    absent = [name for name in plan.arguments if name not in events.names]
+    if absent:
+        raise EngineError(f"the events have no columns {absent}", hint=f"found: {events.names}")
+    return [
+        pa.field(
+            item.name,
+            output_type(item, events.field(item.argument).type if item.argument else None),
+        )
+        for item in plan.aggregations
+    ]
+
+
+def _with_answers(
+    spine: pa.Table, asked: SpineArrays, stored: EventArrays, plan: WindowPlan
+) -> pa.Table:
+    answers = fold(asked, stored, plan.aggregations, rule=plan.rule)
+    for item in plan.aggregations:
+        spine = spine.append_column(item.name, answers[item.name])
+    return spine
+
+
+def _arrays(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> tuple[SpineArrays, EventArrays]:
+    names = plan.columns
+    entity = key_codes(spine, events, plan.spine_keys, plan.event_keys)
+    time = micros(spine, plan.spine_time)
+    asked = entity.left.copy()
+    if time.valid is not None:
+        asked[~time.valid] = NO_KEY
+    # without own events the ids are coded against none
+    holder = spine if plan.own_event_id else events.slice(0, 0)
+    ids = key_codes(holder, events, (plan.own_event_id or names.event_id,), (names.event_id,))
+    return (
+        SpineArrays(
+            asked,
+            time.values.astype("int64", copy=False),
+            ids.left if plan.own_event_id else None,
+            _own(spine, events, plan),
+        ),
+        EventArrays(
+            entity.right,
+            ids.right,
+            instants(events, names.event_time),
+            instants(events, names.known_time),
+            longs(events, names.batch),
+            longs(events, names.position),
+            {name: numbers(find(events, name), name) for name in plan.arguments},
+            flags(events, names.retracted) if names.retracted else None,
+        ),
+    )
+
+
+def _own(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> dict[str, Column]:
+    """Own values, in the type that the events give the column."""
+    if not plan.folds_own:
+        return {}
+    own = {}
+    for name in plan.arguments:
+        column = find(spine, plan.own_arguments[name])
+        try:
+            column = column.cast(events.field(name).type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise EngineError(
+                f"{plan.own_arguments[name]!r} does not fit {name!r} of the events: {error}"
+            ) from error
+        own[name] = numbers(column, plan.own_arguments[name])
+    return own

@@ -1,0 +1,227 @@
+"""The exact window kernel: many questions over many events, vectorised over all entities.
+
+Settled rows are folded as ranges of the events sorted by (entity, event_time), cut around the
+row's own event. What is late or corrected is folded pair by pair: each state counts for one
+interval of T, which is a range of the spine. Partial states of both are merged, never subtracted.
+Frames enter by arrow.py; one entity at one T by online.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from feldspar.compute.columns import Bools, Column, Longs
+from feldspar.compute.timeline import Timeline
+from feldspar.compute.windows import partial
+from feldspar.compute.windows.arrays import NO_EVENT, EventArrays, SpineArrays
+from feldspar.compute.windows.functions import AggregationPlan, Need
+from feldspar.compute.windows.moments import chunks, expand
+from feldspar.compute.windows.partial import Partial
+from feldspar.compute.windows.rule import WindowRule
+from feldspar.compute.windows.versions import States, states
+from feldspar.errors import EngineError
+
+PAIRS_AT_ONCE = 1 << 21
+
+
+# infinities make NaN where IEEE says so; that is an answer and no accident
+@np.errstate(invalid="ignore", over="ignore")
+def fold(
+    spine: SpineArrays,
+    events: EventArrays,
+    aggregations: Sequence[AggregationPlan],
+    *,
+    rule: WindowRule,
+) -> dict[str, pa.Array]:
+    """Answer every aggregation for every spine row.
+
+    Args:
+        spine: n questions, in any order, equal ones too.
+        events: stored versions, in any order.
+        aggregations: the output columns.
+        rule: what a window counts.
+
+    Returns:
+        By output column an array of shape (n,) in the order of the spine.
+
+    Raises:
+        EngineError: an aggregated column is absent in the events, or in the spine's own values
+            where the own event has to be folded in.
+    """
+    asked = np.flatnonzero(spine.entity >= 0)
+    asked = asked[np.lexsort((spine.time[asked], spine.entity[asked]))]
+    question = _questions(spine, asked)
+    seen = states(events, rule)
+    folder = _Folder(question, seen, rule)
+    answers: dict[str, pa.Array] = {}
+    for window in dict.fromkeys(item.window_micros for item in aggregations):
+        pieces = folder.pieces(window)
+        pairs = folder.pair_ranges(window)
+        for argument, group in _by_argument(aggregations, window).items():
+            needs = frozenset[Need]().union(*(item.needs for item in group))
+            column = _argument(events, argument)
+            state = folder.ranges(column, needs, pieces)
+            folder.add_pairs(state, column, needs, pairs)
+            if rule.folds_own and spine.own_event is not None:
+                _add_own(state, _own(spine, argument, asked), needs, question.own_event)
+            for item in group:
+                answers[item.name] = _answer(state, item, asked, len(spine.entity))
+    return {item.name: answers[item.name] for item in aggregations}
+
+
+@dataclass(frozen=True, eq=False)
+class _Questions:
+    """The spine rows that can be answered, sorted by (entity, time)."""
+
+    entity: Longs
+    time: Longs
+    own_event: Longs
+
+
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """Ranges over the ranged states: all rows, and the rest after the own event for some."""
+
+    start: Longs
+    stop: Longs
+    rest: Longs
+    rest_start: Longs
+    rest_stop: Longs
+
+
+class _Folder:
+    """Positions of one spine in one set of states, shared by all windows and columns."""
+
+    def __init__(self, question: _Questions, seen: States, rule: WindowRule) -> None:
+        self._question, self._seen, self._rule = question, seen, rule
+        self._ranged = np.flatnonzero(seen.ranged)
+        entity, time = seen.entity[self._ranged], seen.event_time[self._ranged]
+        self._line = Timeline(entity, time)
+        self._spine_line = Timeline(question.entity, question.time)
+        end = self._line.until(question.entity, question.time - rule.delay)
+        settled = Timeline(entity, seen.ranged_from[self._ranged])
+        self._stop = np.minimum(end, settled.until(question.entity, question.time))
+        self._own_at = _places(seen.event_id[self._ranged], question.own_event)
+
+    def pieces(self, window: int) -> _Pieces:
+        """Where each question's window lies in the ranged states, without its own event."""
+        question = self._question
+        oldest = question.time - self._rule.delay - window
+        start = self._line.until(question.entity, oldest)
+        own, stop = self._own_at, self._stop
+        cut = np.flatnonzero((own >= start) & (own < stop))
+        until = stop.copy()
+        until[cut] = own[cut]
+        rest = cut[own[cut] + 1 < stop[cut]]
+        return _Pieces(start, until, rest, own[rest] + 1, stop[rest])
+
+    def ranges(self, column: Column, needs: frozenset[Need], pieces: _Pieces) -> Partial:
+        """The state of the settled rows of each question's window."""
+        values = column.take(self._seen.row[self._ranged])
+        state = partial.of_ranges(values, needs, pieces.start, pieces.stop)
+        if len(pieces.rest):
+            rest = partial.of_ranges(values, needs, pieces.rest_start, pieces.rest_stop)
+            state.absorb(pieces.rest, rest)
+        return state
+
+    def pair_ranges(self, window: int) -> tuple[Longs, Longs, Longs]:
+        """States to be folded singly: their positions, and the questions start:stop they are in."""
+        seen, rule = self._seen, self._rule
+        since = np.maximum(seen.visible_at, seen.event_time + rule.delay)
+        until = np.minimum(seen.ranged_from, seen.until)
+        rows = np.flatnonzero(since < until)
+        until = np.minimum(until[rows], seen.event_time[rows] + rule.delay + window)
+        entity = seen.entity[rows]
+        start = self._spine_line.before(entity, since[rows])
+        stop = np.maximum(start, self._spine_line.before(entity, until))
+        return rows, start, stop
+
+    def add_pairs(
+        self,
+        state: Partial,
+        column: Column,
+        needs: frozenset[Need],
+        ranges: tuple[Longs, Longs, Longs],
+    ) -> None:
+        """Merge in the late and the corrected, a bounded number of pairs at a time."""
+        for unsorted, source in self._pairs(*ranges):
+            order = np.argsort(unsorted, kind="stable")
+            target = unsorted[order]
+            first = np.flatnonzero(np.diff(target, prepend=-1))
+            values = column.take(self._seen.row[source[order]])
+            last = np.append(first[1:], len(target))
+            state.absorb(target[first], partial.of_ranges(values, needs, first, last))
+
+    def _pairs(self, rows: Longs, start: Longs, stop: Longs) -> Iterator[tuple[Longs, Longs]]:
+        some = np.flatnonzero(stop > start)
+        rows, start, lengths = rows[some], start[some], (stop - start)[some]
+        for part in chunks(lengths, PAIRS_AT_ONCE):
+            target = expand(start[part], lengths[part])
+            source = np.repeat(rows[part], lengths[part])
+            event = self._seen.event_id[source]
+            other = (event == NO_EVENT) | (event != self._question.own_event[target])
+            yield target[other], source[other]
+
+
+def _questions(spine: SpineArrays, asked: Longs) -> _Questions:
+    own = np.full(len(asked), NO_EVENT) if spine.own_event is None else spine.own_event[asked]
+    return _Questions(spine.entity[asked], spine.time[asked], own)
+
+
+def _places(event_id: Longs, wanted: Longs) -> Longs:
+    """Where each wanted event stands among ``event_id`` (each named one at most once), or -1."""
+    size = max(int(ids.max(initial=NO_EVENT)) for ids in (event_id, wanted)) + 2
+    place = np.full(size, -1, dtype=np.int64)
+    place[event_id] = np.arange(len(event_id))
+    place[NO_EVENT] = -1  # the last slot: events without a name are nobody's own
+    return place[wanted]
+
+
+def _by_argument(
+    aggregations: Sequence[AggregationPlan], window: int
+) -> dict[str | None, list[AggregationPlan]]:
+    groups: dict[str | None, list[AggregationPlan]] = {}
+    for item in aggregations:
+        if item.window_micros == window:
+            groups.setdefault(item.argument, []).append(item)
+    return groups
+
+
+def _argument(events: EventArrays, name: str | None) -> Column:
+    if name is None:
+        return Column(np.broadcast_to(np.int64(0), len(events.entity)))
+    if name not in events.arguments:
+        raise EngineError(f"no aggregated column {name!r} among {sorted(events.arguments)}")
+    return events.arguments[name]
+
+
+def _own(spine: SpineArrays, name: str | None, asked: Longs) -> Column:
+    if name is None:
+        return Column(np.broadcast_to(np.int64(0), len(asked)))
+    if name not in spine.own:
+        raise EngineError(
+            f"the own event is folded in, but the spine does not say its {name!r}",
+            hint="map it in own_arguments, or ask for request_event: exclude",
+        )
+    return spine.own[name].take(asked)
+
+
+def _add_own(state: Partial, own: Column, needs: frozenset[Need], event: Longs) -> None:
+    rows = np.flatnonzero(event != NO_EVENT)
+    state.absorb(rows, partial.of_ranges(own, needs, rows, rows + 1))
+
+
+def _answer(state: Partial, item: AggregationPlan, asked: Longs, size: int) -> pa.Array:
+    values, found = partial.finish(state, item)
+    if item.default is not None and item.function != "count":
+        if not isinstance(item.default, int):
+            values = values.astype(np.float64)
+        values, found = np.where(found, values, item.default), np.ones(len(found), dtype=np.bool_)
+    answer = np.zeros(size, dtype=values.dtype)
+    known: Bools = np.zeros(size, dtype=np.bool_)
+    answer[asked], known[asked] = values, found
+    return pa.array(answer, mask=~known)
