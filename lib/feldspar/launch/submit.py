@@ -1,0 +1,164 @@
+"""How Spark is started: its settings as a private properties file, and the command for a job.
+
+Nothing here loads Spark. Settings travel in a file that only its owner can read, because a
+command line, with the keys on it, can be read by every user of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import feldspar
+from feldspar.launch.jars import jar_paths, spark_home
+from feldspar.launch.java import java_home
+from feldspar.spec.environment import Environment
+from feldspar.spec.storage_options import fs_s3a_conf
+
+_OPTIONS = ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions")
+
+_SESSION = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.adaptive.enabled": "true",
+    "spark.sql.shuffle.partitions": "4",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # times in nanoseconds (pandas writes them) are an error otherwise; ingest makes times of them
+    "spark.sql.legacy.parquet.nanosAsLong": "true",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.databricks.delta.snapshotPartitions": "2",
+}
+_LOGGING = """# Written at each start: Spark's own words go to a file, the terminal is for results.
+rootLogger.level = warn
+rootLogger.appenderRef.file.ref = file
+appender.file.type = RollingFile
+appender.file.name = file
+appender.file.fileName = {folder}/spark.log
+appender.file.filePattern = {folder}/spark-%i.log
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = %d{{yyyy-MM-dd'T'HH:mm:ss.SSS}} %pid %p %c{{1}}: %m%n%ex
+appender.file.policies.type = Policies
+appender.file.policies.size.type = SizeBasedTriggeringPolicy
+appender.file.policies.size.size = 20MB
+appender.file.strategy.type = DefaultRolloverStrategy
+appender.file.strategy.max = 3
+"""
+
+
+def spark_conf(environment: Environment, variables: Mapping[str, str]) -> dict[str, str]:
+    """Every setting that Spark is started with, secrets included.
+
+    Args:
+        environment: what it says under ``spark.conf`` wins over the defaults here.
+        variables: usually the process environment; says where jars are cached.
+
+    Raises:
+        UsageError: jars are missing.
+    """
+    return {**_launch_conf(environment, variables), **session_conf(environment)}
+
+
+def session_conf(environment: Environment) -> dict[str, str]:
+    """The part that may also be set once Spark's JVM runs: SQL, Delta and storage."""
+    hadoop = {f"spark.hadoop.{k}": v for k, v in fs_s3a_conf(environment.storage).items()}
+    own = {k: v for k, v in environment.spark.conf.items() if k not in _OPTIONS}
+    warehouse = str(environment.state_folder / "warehouse")
+    return {**_SESSION, "spark.sql.warehouse.dir": warehouse, **hadoop, **own}
+
+
+def write_properties(environment: Environment, variables: Mapping[str, str]) -> Path:
+    """Writes the settings to .feldspar/spark/<environment>.conf, for its owner alone."""
+    path = environment.state_folder / "spark" / f"{environment.name}.conf"
+    conf = spark_conf(environment, variables)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.writelines(f"{key} {_escaped(value)}\n" for key, value in sorted(conf.items()))
+    draft.replace(path)
+    return path
+
+
+def submit_command(
+    environment: Environment,
+    job: Path,
+    arguments: Sequence[str],
+    *,
+    variables: Mapping[str, str],
+) -> list[str]:
+    """The real ``spark-submit`` command line of a job; run it with ``submit_variables``.
+
+    Raises:
+        UsageError: Spark is not installed, or jars are missing.
+    """
+    return [
+        str(spark_home() / "bin" / "spark-submit"),
+        *("--properties-file", str(write_properties(environment, variables))),
+        *("--driver-memory", environment.spark.driver_memory),
+        str(job),
+        *arguments,
+    ]
+
+
+def submit_variables(environment: Environment, variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables a started Spark needs: ``variables`` with Java, Spark and Python named.
+
+    Raises:
+        UsageError: there is no Java that runs Spark.
+    """
+    library = str(Path(feldspar.__path__[0]).parent)
+    paths = [library, *(p for p in variables.get("PYTHONPATH", "").split(os.pathsep) if p)]
+    return {
+        **variables,
+        "JAVA_HOME": str(java_home(environment.state_folder, variables)),
+        "SPARK_HOME": str(spark_home()),
+        "SPARK_CONF_DIR": str(environment.state_folder / "spark"),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+    }
+
+
+def _launch_conf(environment: Environment, variables: Mapping[str, str]) -> dict[str, str]:
+    """What only counts before the JVM starts."""
+    local = environment.spark.master.startswith("local")
+    conf = {
+        "spark.master": environment.spark.master,
+        "spark.driver.memory": environment.spark.driver_memory,
+        "spark.jars": ",".join(str(path) for path in jar_paths(variables)),
+        **_java_options(environment),
+    }
+    if local:
+        conf |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+        conf |= {"spark.pyspark.python": sys.executable}
+    return conf
+
+
+def _java_options(environment: Environment) -> dict[str, str]:
+    driver, executor = _OPTIONS
+    logging = shlex.quote(f"-Dlog4j2.configurationFile={_logging(environment).as_uri()}")
+    utc = "-Duser.timezone=UTC"
+    own = environment.spark.conf
+    return {
+        driver: f"{utc} {logging} {own.get(driver, '')}".strip(),
+        executor: f"{utc} {own.get(executor, '')}".strip(),
+    }
+
+
+def _logging(environment: Environment) -> Path:
+    folder = environment.state_folder / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = environment.state_folder / "spark" / "log4j2.properties"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_LOGGING.format(folder=folder.as_posix()), encoding="utf-8")
+    return path
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\")

@@ -1,0 +1,212 @@
+"""Looks at what is deployed and what waits, for ``graph.plan``: its only view of the outside.
+
+Reads logs, listings and small keys, never rows; takes no JVM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feldspar.errors import InputError, TableNotFoundError
+from feldspar.graph.graph import Graph
+from feldspar.graph.observed import (
+    Observed,
+    SourceState,
+    TableId,
+    TableState,
+    WaitingFile,
+)
+from feldspar.graph.planning.draft import generator_is_off
+from feldspar.names import EVENT_TIME, GENERATED, cursor
+from feldspar.spec.environment import Environment
+from feldspar.spec.source import DeltaSource, FilesSource, GeneratorSource
+from feldspar.stores import objects
+from feldspar.stores.experiments import Experiments
+from feldspar.stores.online import OnlineStore
+from feldspar.stores.tables import arrow, log
+from feldspar.stores.tables.external import ExternalTable
+from feldspar.stores.tables.lake import Lake
+from feldspar.times import to_micros, utc_now
+
+
+def observe(
+    graph: Graph, environment: Environment, *, store: OnlineStore, experiments: Experiments
+) -> Observed:
+    """Everything a plan is told.
+
+    Raises:
+        UnreachableError: a server does not answer.
+        InputError: a source's own path is not there.
+    """
+    models = {name: experiments.state(name) for name in graph.models}
+    return replace(
+        observe_lake(graph, environment),
+        pushed=store.pushed(tuple(graph.views)),
+        models={name: state for name, state in models.items() if state is not None},
+    )
+
+
+def observe_lake(graph: Graph, environment: Environment) -> Observed:
+    """What storage alone says: tables, files that wait, what was generated, the clock.
+
+    Raises:
+        InputError: a source's own path is not there.
+    """
+    lake = Lake.of(environment)
+    return Observed(
+        tables=_tables(graph, lake),
+        sources=_sources(graph, environment, lake),
+        generated=_generated(graph, environment.folder),
+        clock=clock(graph, environment),
+    )
+
+
+def clock(graph: Graph, environment: Environment) -> int | None:
+    """Now in microseconds: the wall clock, or the newest event that silver holds.
+
+    None where the clock is ``data`` and there are none yet.
+    """
+    if environment.clock == "wall":
+        return to_micros(utc_now())
+    lake = Lake.of(environment)
+    newest = [_newest_event(lake, name) for name in graph.tables]
+    return max((one for one in newest if one is not None), default=None)
+
+
+def waiting_files(
+    name: str, source: FilesSource, *, environment: Environment
+) -> tuple[tuple[WaitingFile, ...], int]:
+    """Files of a source that no load has taken yet, and how many are known.
+
+    A file that was set aside waits again once its size or time of writing has changed.
+
+    Raises:
+        InputError: there is no such file or folder.
+    """
+    lake = Lake.of(environment)
+    loaded, aside = _known_files(lake, name)
+    found = objects.list_files(lake.source_uri(source.path), environment.storage)
+    waiting = [
+        WaitingFile(file.uri, file.size, file.modified_micros)
+        for file in found
+        if _one_scheme(file.uri) not in loaded
+        and (_one_scheme(file.uri), file.size, file.modified_micros) not in aside
+    ]
+    # by name: loads are the same whatever order files were copied in
+    return tuple(sorted(waiting, key=lambda file: file.uri)), len(
+        loaded | {one[0] for one in aside}
+    )
+
+
+def _one_scheme(uri: str) -> str:
+    return uri.replace("s3a://", "s3://", 1)
+
+
+def _known_files(lake: Lake, source: str) -> tuple[set[str], set[tuple[str, int, int]]]:
+    """Files that were loaded, and those set aside as they were then."""
+    try:
+        files = arrow.dataset(lake, "ops", "files")
+    except TableNotFoundError:
+        return set(), set()
+    mine = files.to_table(
+        ["uri", "size", "modified", "status"], filter=pc.field("source") == source
+    ).to_pylist()
+    loaded = {_one_scheme(row["uri"]) for row in mine if row["status"] == "loaded"}
+    aside = {
+        (_one_scheme(row["uri"]), row["size"], row["modified"])
+        for row in mine
+        if row["status"] != "loaded"
+    }
+    return loaded, aside
+
+
+def _sources(graph: Graph, environment: Environment, lake: Lake) -> dict[str, SourceState]:
+    states = {}
+    for name, source in graph.sources.items():
+        if isinstance(source, DeltaSource):
+            uri = lake.source_uri(source.path)
+            states[name] = SourceState(version=ExternalTable(uri, lake.storage).version())
+        elif isinstance(source, FilesSource) and not generator_is_off(graph, source):
+            states[name] = _files_state(name, source, graph=graph, environment=environment)
+    return states
+
+
+def _files_state(
+    name: str, source: FilesSource, *, graph: Graph, environment: Environment
+) -> SourceState:
+    try:
+        waiting, known = waiting_files(name, source, environment=environment)
+    except InputError:
+        if _is_generated(source, graph):
+            return SourceState()
+        raise
+    if _is_generated(source, graph) and not _generated(graph, environment.folder):
+        return SourceState(known=known)
+    return SourceState(waiting=waiting, known=known)
+
+
+def _is_generated(source: FilesSource, graph: Graph) -> bool:
+    folders = [one.folder for one in graph.sources.values() if isinstance(one, GeneratorSource)]
+    return any(source.path.startswith(folder.rstrip("/") + "/") for folder in folders)
+
+
+def _generated(graph: Graph, root: Path) -> dict[str, str]:
+    made = {}
+    for name, source in graph.sources.items():
+        if isinstance(source, GeneratorSource):
+            mark = root / source.folder / GENERATED
+            if mark.is_file():
+                made[name] = mark.read_text(encoding="utf-8")
+    return made
+
+
+def _tables(graph: Graph, lake: Lake) -> dict[TableId, TableState]:
+    wanted: dict[TableId, Iterable[str]] = {
+        ("ops", "files"): [cursor("ingest", name) for name in graph.sources],
+        ("ops", "ledger"): [
+            cursor("refine", name, generation)
+            for name in graph.tables
+            for generation in _generations(lake, name)
+        ],
+        ("ops", "validations"): [
+            cursor("quality", f"{layer}.{name}")
+            for layer, names in (("silver", graph.tables), ("gold", graph.views))
+            for name in names
+        ],
+    }
+    for name in graph.sources:
+        wanted["bronze", name] = [cursor("ingest", name)]
+    for name in graph.tables:
+        wanted["silver", name] = wanted["quarantine", name] = [f"refine:{name}#*"]
+    for name in graph.views:
+        wanted["gold", name] = [f"features:{name}#*"]
+    states: Mapping[TableId, TableState | None] = {
+        (layer, name): log.table_state(lake, layer, name, cursors=cursors)
+        for (layer, name), cursors in wanted.items()
+    }
+    return {key: state for key, state in states.items() if state is not None}
+
+
+def _generations(lake: Lake, table: str) -> list[int]:
+    state = log.table_state(lake, "silver", table, cursors=[])
+    return [state.generation] if state else [0]
+
+
+def _newest_event(lake: Lake, table: str) -> int | None:
+    """The newest event time of a silver table, from its files' statistics."""
+    try:
+        actions = log.open_table(lake, "silver", table).get_add_actions(flatten=True)
+    except TableNotFoundError:
+        return None
+    stats = pa.table(actions)
+    name = f"max.{EVENT_TIME}"
+    if name not in stats.column_names or stats.num_rows == 0:
+        return None
+    newest = pc.max(stats[name]).as_py()
+    return to_micros(newest) if isinstance(newest, datetime) else None

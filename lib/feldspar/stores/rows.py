@@ -1,0 +1,227 @@
+"""Packed values of the online store: the rows of a plain view, the events of a windowed one.
+
+A value starts with the id of its layout and the epoch of its push; what follows orders as bytes the
+way it orders as numbers, so that the server can tell newer from older without knowing features.
+What a number means is not known here: see ``compute.services.online``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from feldspar.errors import StoreError
+from feldspar.graph.view import PlainView, View
+from feldspar.names import fingerprint
+from feldspar.spec.types import ColumnType
+from feldspar.stores.columns import ColumnReader, bitmap, pack_column, set_bits
+
+ID_BYTES = 8
+EPOCH_BYTES = 8
+RANK_BYTES = 32
+"""event_time, known_time, batch, position: what makes a row newer than another."""
+HEADER_BYTES = ID_BYTES + EPOCH_BYTES
+
+_SIGN = 1 << 63
+_EPOCH = struct.Struct(">Q")
+_FRAME = struct.Struct(">I5Q")
+_COUNT = struct.Struct(">QI")
+_SLOTS: Mapping[ColumnType, str] = {
+    ColumnType.BOOLEAN: "?",
+    ColumnType.INT: "i",
+    ColumnType.BIGINT: "q",
+    ColumnType.DOUBLE: "d",
+    ColumnType.STRING: "I",
+    ColumnType.TIMESTAMP: "q",
+    ColumnType.DATE: "i",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a value of one view holds, in order.
+
+    Attributes:
+        view: its name, for messages.
+        kind: ``row`` of a plain view, or ``events`` of a windowed one.
+        columns: name and type of what is stored beside the system columns.
+    """
+
+    view: str
+    kind: Literal["row", "events"]
+    columns: tuple[tuple[str, ColumnType], ...]
+
+    @cached_property
+    def id(self) -> bytes:
+        """Eight bytes that differ whenever the columns, their order or their types do."""
+        text = ",".join([self.kind, *(f"{name}:{kind.value}" for name, kind in self.columns)])
+        return bytes.fromhex(fingerprint(text))
+
+    @cached_property
+    def slots(self) -> struct.Struct:
+        """The fixed part of a row's body."""
+        return struct.Struct(">" + "".join(_SLOTS[kind] for _, kind in self.columns))
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """One row of a plain view; all times in microseconds, a date in days since the epoch.
+
+    ``visible_at`` is max(event_time, known_time + serving_delay).
+    """
+
+    event_time: int
+    known_time: int
+    batch: int
+    position: int
+    visible_at: int
+    values: Mapping[str, Any]
+
+    @property
+    def rank(self) -> tuple[int, int, int, int]:
+        """The newest row of an entity has the highest."""
+        return (self.event_time, self.known_time, self.batch, self.position)
+
+
+@dataclass(frozen=True)
+class StoredEvents:
+    """The recent events of one entity, column by column, n of each.
+
+    ``retracted`` versions say that the event is no longer this entity's.
+    """
+
+    event_id: Sequence[int | str | None]
+    event_time: Sequence[int]
+    known_time: Sequence[int]
+    batch: Sequence[int]
+    position: Sequence[int]
+    retracted: Sequence[bool]
+    arguments: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.event_time)
+
+
+def layout_of(view: View) -> Layout:
+    """The layout of a view's values.
+
+    >>> Layout("v", "row", (("age", ColumnType.INT),)).id.hex()
+    '0b7620827ddbb014'
+    """
+    if isinstance(view, PlainView):
+        return Layout(view.name, "row", tuple(view.feature_types().items()))
+    return Layout(view.name, "events", tuple((one.name, one.type) for one in view.columns))
+
+
+def pack_rows(layout: Layout, rows: Sequence[StoredRow], *, epoch: int) -> bytes:
+    """One value from the rows of one entity, oldest ``visible_at`` first."""
+    parts = [layout.id, _EPOCH.pack(epoch)]
+    for row in rows:
+        body = _pack_body(layout, row.values)
+        order = (value + _SIGN for value in (*row.rank, row.visible_at))
+        parts += [_FRAME.pack(len(body), *order), body]
+    return b"".join(parts)
+
+
+def unpack_rows(layout: Layout, value: bytes) -> tuple[StoredRow, ...]:
+    """The rows of ``pack_rows``.
+
+    Raises:
+        StoreError: the value was packed by another definition of the view.
+    """
+    _check(layout, value)
+    rows = []
+    at = HEADER_BYTES
+    while at < len(value):
+        length, *order = _FRAME.unpack_from(value, at)
+        event_time, known_time, batch, position, visible_at = (one - _SIGN for one in order)
+        at += _FRAME.size
+        values = _unpack_body(layout, value, at)
+        at += length
+        rows.append(StoredRow(event_time, known_time, batch, position, visible_at, values))
+    return tuple(rows)
+
+
+def pack_events(layout: Layout, events: StoredEvents, *, epoch: int, version: int) -> bytes:
+    """One value from all events of one entity.
+
+    Args:
+        layout: of the view.
+        events: what is kept of the entity.
+        epoch: of the push; a higher one wins whatever the version.
+        version: of the gold table that the events were read from; the higher one wins.
+    """
+    texts = any(isinstance(one, str) for one in events.event_id)
+    parts = [
+        layout.id,
+        _EPOCH.pack(epoch),
+        _COUNT.pack(version + _SIGN, len(events)),
+        b"s" if texts else b"i",
+        pack_column(events.event_id, ColumnType.STRING if texts else ColumnType.BIGINT),
+    ]
+    order = (events.event_time, events.known_time, events.batch, events.position)
+    parts += [pack_column(numbers, ColumnType.BIGINT) for numbers in order]
+    parts.append(pack_column(events.retracted, ColumnType.BOOLEAN))
+    parts += [pack_column(events.arguments[name], kind) for name, kind in layout.columns]
+    return b"".join(parts)
+
+
+def unpack_events(layout: Layout, value: bytes) -> StoredEvents:
+    """The events of ``pack_events``.
+
+    Raises:
+        StoreError: the value was packed by another definition of the view.
+    """
+    _check(layout, value)
+    _, count = _COUNT.unpack_from(value, HEADER_BYTES)
+    at = HEADER_BYTES + _COUNT.size
+    reader = ColumnReader(value, at + 1, count)
+    texts = value[at : at + 1] == b"s"
+    ids = reader.read(ColumnType.STRING if texts else ColumnType.BIGINT)
+    event_time, known_time, batch, position = (reader.read(ColumnType.BIGINT) for _ in range(4))
+    retracted = reader.read(ColumnType.BOOLEAN)
+    arguments = {name: reader.read(kind) for name, kind in layout.columns}
+    return StoredEvents(ids, event_time, known_time, batch, position, retracted, arguments)
+
+
+def _check(layout: Layout, value: bytes) -> None:
+    if value[:ID_BYTES] != layout.id:
+        raise StoreError(
+            f"the online value of view {layout.view} has layout {value[:ID_BYTES].hex()}, "
+            f"its definition says {layout.id.hex()}: it was packed by another definition",
+            hint="feldspar apply pushes it anew; a serving process of the old conf/ must restart",
+        )
+
+
+def _pack_body(layout: Layout, values: Mapping[str, Any]) -> bytes:
+    ordered = [values[name] for name, _ in layout.columns]
+    slots: list[Any] = []
+    texts = []
+    for value, (_, kind) in zip(ordered, layout.columns, strict=True):
+        if kind is ColumnType.STRING:
+            text = b"" if value is None else value.encode()
+            texts.append(text)
+            slots.append(len(text))
+        else:
+            slots.append(0 if value is None else value)
+    present = bitmap([value is not None for value in ordered])
+    return b"".join([present, layout.slots.pack(*slots), *texts])
+
+
+def _unpack_body(layout: Layout, value: bytes, at: int) -> dict[str, Any]:
+    size = len(layout.columns)
+    present = set_bits(value, at, size)
+    at += (size + 7) // 8
+    slots = layout.slots.unpack_from(value, at)
+    at += layout.slots.size
+    found: dict[str, Any] = {}
+    for (name, kind), slot, held in zip(layout.columns, slots, present, strict=True):
+        if kind is ColumnType.STRING:
+            found[name] = value[at : at + slot].decode() if held else None
+            at += slot
+        else:
+            found[name] = slot if held else None
+    return found

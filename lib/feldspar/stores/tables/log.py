@@ -1,0 +1,192 @@
+"""Reads Delta logs without a JVM: versions, cursors, properties, what one commit did.
+
+Tables are opened afresh at each call; nothing here writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError as NoDeltaTable
+
+from feldspar.errors import StoreError, TableNotFoundError
+from feldspar.graph.observed import TableState
+from feldspar.spec.environment import StorageSpec
+from feldspar.stores import objects
+from feldspar.stores.tables.lake import Lake
+
+DEFINITION = "feldspar.definition"
+GENERATION = "feldspar.generation"
+SOURCE_GENERATION = "feldspar.source_generation"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a table: what was done, by which cursor, with which counts."""
+
+    version: int
+    operation: str
+    metrics: dict[str, int] = field(default_factory=dict)
+    cursor: tuple[str, int] | None = None
+    timestamp: int = 0
+    """Microseconds since the epoch."""
+
+    @property
+    def rows(self) -> int:
+        """Rows that this commit added."""
+        return self.metrics.get("numTargetRowsInserted", self.metrics.get("numOutputRows", 0))
+
+
+def open_table(lake: Lake, layer: str, name: str) -> DeltaTable:
+    """The newest version of a table.
+
+    Raises:
+        TableNotFoundError: there is no such table in this environment.
+    """
+    try:
+        return DeltaTable(lake.native_uri(layer, name), storage_options=lake.options())
+    except NoDeltaTable as error:
+        raise TableNotFoundError(
+            f"there is no table {layer}.{name} in namespace {lake.namespace!r}",
+            hint="see: feldspar show tables; make it with: feldspar apply",
+        ) from error
+
+
+def table_state(lake: Lake, layer: str, name: str, *, cursors: Iterable[str]) -> TableState | None:
+    """Version, definition and the named cursors of a table; None where there is none.
+
+    Cursor names end in ``#*`` where the generation is the table's own.
+    """
+    try:
+        table = open_table(lake, layer, name)
+    except TableNotFoundError:
+        return None
+    properties = table.metadata().configuration
+    generation = int(properties.get(GENERATION, "0"))
+    found = {}
+    for key in cursors:
+        app = key.replace("#*", f"#{generation}")
+        version = table.transaction_version(app)
+        if version is not None:
+            found[app] = int(version)
+    return TableState(
+        version=table.version(),
+        definition=properties.get(DEFINITION),
+        cursors=found,
+        generation=generation,
+        source_generation=int(properties.get(SOURCE_GENERATION, "0")),
+    )
+
+
+def cursor_version(lake: Lake, layer: str, name: str, *, app: str) -> int | None:
+    """How far a cursor has come in a table; None where it never wrote."""
+    try:
+        version = open_table(lake, layer, name).transaction_version(app)
+    except TableNotFoundError:
+        return None
+    return None if version is None else int(version)
+
+
+def read_commit(lake: Lake, layer: str, name: str, *, version: int) -> Commit:
+    """What one version did.
+
+    Raises:
+        StoreError: the log no longer holds this version.
+    """
+    return read_commit_at(lake.storage, lake.uri(layer, name), version=version)
+
+
+def read_commit_at(storage: StorageSpec, uri: str, *, version: int) -> Commit:
+    """What one version of the table in a folder did.
+
+    Raises:
+        StoreError: the log no longer holds this version.
+    """
+    return _commit(version, _kept_actions(storage, uri, version))
+
+
+def _commit(version: int, actions: list[dict[str, Any]]) -> Commit:
+    info: dict[str, Any] = next((one["commitInfo"] for one in actions if "commitInfo" in one), {})
+    txn = next((one["txn"] for one in actions if "txn" in one), None)
+    metrics = info.get("operationMetrics", {})
+    return Commit(
+        version=version,
+        operation=info.get("operation", ""),
+        metrics={key: int(value) for key, value in metrics.items() if str(value).isdigit()},
+        cursor=(txn["appId"], int(txn["version"])) if txn else None,
+        timestamp=int(info.get("timestamp", 0)) * 1_000,
+    )
+
+
+def commit_of(lake: Lake, layer: str, name: str, *, app: str, cursor: int) -> Commit | None:
+    """The newest commit that carries this cursor at this value, looked for from the end."""
+    for version in range(open_table(lake, layer, name).version(), -1, -1):
+        commit = read_commit(lake, layer, name, version=version)
+        if commit.cursor == (app, cursor):
+            return commit
+    return None
+
+
+def rows_between(lake: Lake, layer: str, name: str, *, after: int | None, upto: int) -> int:
+    """Rows that the versions in (after, upto] of an append-only table added.
+
+    Counted without reading them: by the commits, or from the start by the files' own counts,
+    because old commits leave the log.
+    """
+    if after is None:
+        table = open_table(lake, layer, name)
+        table.load_as_version(upto)
+        counts = pa.table(table.get_add_actions(flatten=True))["num_records"]
+        return int(pc.sum(counts).as_py() or 0)
+    versions = range(after + 1, upto + 1)
+    return sum(read_commit(lake, layer, name, version=version).rows for version in versions)
+
+
+@dataclass(frozen=True)
+class AddedFile:
+    """A data file, the version that added it, and when (microseconds since the epoch)."""
+
+    path: str
+    version: int
+    committed: int
+
+
+def added_files(storage: StorageSpec, uri: str, *, after: int, upto: int) -> list[AddedFile]:
+    """Data files that the versions in (after, upto] of the table in a folder added.
+
+    Raises:
+        StoreError: a version removed or rewrote rows, which files alone cannot tell.
+    """
+    files = []
+    for version in range(after + 1, upto + 1):
+        actions = _kept_actions(storage, uri, version)
+        committed = _commit(version, actions).timestamp
+        for action in actions:
+            if action.get("remove", {}).get("dataChange") or "cdc" in action:
+                text = f"version {version} of {uri} changed or removed rows"
+                raise StoreError(text, hint="read this source with 'read: change_feed'")
+            if action.get("add", {}).get("dataChange"):
+                path = f"{uri}/{unquote(action['add']['path'])}"
+                files.append(AddedFile(path, version, committed))
+    return files
+
+
+def _kept_actions(storage: StorageSpec, uri: str, version: int) -> list[dict[str, Any]]:
+    try:
+        return _actions(storage, uri, version)
+    except FileNotFoundError as error:
+        text = f"{uri} no longer keeps version {version} in its log"
+        raise StoreError(text, hint="rebuild what reads it, or keep logs longer") from error
+
+
+def _actions(storage: StorageSpec, uri: str, version: int) -> list[dict[str, Any]]:
+    filesystem, path = objects.filesystem(storage, f"{uri}/_delta_log/{version:020d}.json")
+    with filesystem.open_input_stream(path) as stream:
+        return [json.loads(line) for line in stream.read().decode().splitlines() if line]

@@ -1,0 +1,261 @@
+"""Delta tables for Spark stages: create, read a range of versions, append and merge exactly once.
+
+Every write is named by a cursor (appId, version) that Delta commits together with the rows; a
+repeated write is skipped by Delta, and each write reads its own commit back to be sure of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
+
+from feldspar.errors import StoreError, TableNotFoundError
+from feldspar.stores.tables import log
+from feldspar.stores.tables.lake import Lake
+from feldspar.stores.tables.paths import literal_path
+
+KEEP_SIMPLE = {
+    "delta.enableDeletionVectors": "false",
+    "delta.columnMapping.mode": "none",
+    "delta.enableChangeDataFeed": "false",
+}
+"""Table features every reader knows: delta-rs, DuckDB and Arrow tasks read the same files."""
+
+
+def struct(ddl: str) -> StructType:
+    """The schema that a text such as ``name string, rows bigint`` says."""
+    schema = StructType.fromDDL(ddl)
+    if not isinstance(schema, StructType):
+        raise StoreError(f"{ddl!r} is no list of columns")
+    return schema
+
+
+def nullable(schema: StructType) -> StructType:
+    """The same columns, none of them required: tables say what they promise by checks."""
+    return StructType([StructField(field.name, field.dataType) for field in schema])
+
+
+@dataclass(frozen=True)
+class Txn:
+    """Names a write: ``app`` counts, ``version`` says how far its source was read."""
+
+    app: str
+    version: int
+
+
+@dataclass(frozen=True)
+class SparkTables:
+    """The lake's tables through one Spark session."""
+
+    spark: SparkSession
+    lake: Lake
+
+    def exists(self, layer: str, name: str) -> bool:
+        """Whether the table is there."""
+        return DeltaTable.isDeltaTable(self.spark, self.lake.uri(layer, name))
+
+    def version(self, layer: str, name: str) -> int:
+        """The newest version.
+
+        Raises:
+            TableNotFoundError: there is no such table.
+        """
+        return log.open_table(self.lake, layer, name).version()
+
+    def properties(self, layer: str, name: str) -> dict[str, str]:
+        """The table's properties."""
+        return dict(log.open_table(self.lake, layer, name).metadata().configuration)
+
+    def commit(self, layer: str, name: str, version: int) -> log.Commit:
+        """What one version did."""
+        return log.read_commit(self.lake, layer, name, version=version)
+
+    def ensure(
+        self,
+        layer: str,
+        name: str,
+        *,
+        schema: StructType,
+        properties: Mapping[str, str],
+        partition_by: Sequence[str] = (),
+    ) -> None:
+        """Creates the table, or brings columns and properties of an existing one up to date."""
+        if not self.exists(layer, name):
+            self._define(
+                DeltaTable.createIfNotExists(self.spark),
+                self.lake.uri(layer, name),
+                schema=schema,
+                properties=properties,
+                partition_by=partition_by,
+            )
+            return
+        self._add_columns(layer, name, schema)
+        self._set_properties(layer, name, properties)
+
+    def replace(
+        self,
+        layer: str,
+        name: str,
+        *,
+        schema: StructType,
+        properties: Mapping[str, str],
+        partition_by: Sequence[str] = (),
+    ) -> None:
+        """An empty table in place of the old one, in one commit; old versions stay readable."""
+        self._define(
+            DeltaTable.createOrReplace(self.spark),
+            self.lake.uri(layer, name),
+            schema=schema,
+            properties=properties,
+            partition_by=partition_by,
+        )
+
+    def read(self, layer: str, name: str, *, version: int | None = None) -> DataFrame:
+        """The whole table, newest or at one version."""
+        if not self.exists(layer, name):
+            raise TableNotFoundError(
+                f"there is no table {layer}.{name} in namespace {self.lake.namespace!r}",
+                hint="see: feldspar show tables; make it with: feldspar apply",
+            )
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return reader.load(self.lake.uri(layer, name))
+
+    def added(self, layer: str, name: str, *, after: int | None, upto: int) -> DataFrame:
+        """Rows that the versions in (after, upto] of an append-only table added."""
+        everything = self.read(layer, name, version=upto)
+        if after is None:
+            return everything
+        files = log.added_files(
+            self.lake.storage, self.lake.uri(layer, name), after=after, upto=upto
+        )
+        if not files:
+            return everything.limit(0)
+        fields = everything.schema
+        rows = (
+            self.spark.read.schema(fields)
+            .option("basePath", self.lake.uri(layer, name))
+            .parquet(*[literal_path(file.path) for file in files])
+        )
+        return rows.select([F.col(f"`{field.name}`") for field in fields])
+
+    def append(self, df: DataFrame, layer: str, name: str, *, txn: Txn) -> log.Commit:
+        """Appends once: a repeat of the same ``txn`` changes nothing.
+
+        Returns:
+            The commit that carries ``txn``, be it this one or an earlier try's.
+
+        Raises:
+            StoreError: the table's log does not show this write (another driver writes here).
+        """
+        (
+            df.write.format("delta")
+            .mode("append")
+            .option("txnAppId", txn.app)
+            .option("txnVersion", txn.version)
+            .save(self.lake.uri(layer, name))
+        )
+        return self._confirmed(layer, name, txn)
+
+    def merge_new(self, df: DataFrame, layer: str, name: str, *, same: str, txn: Txn) -> log.Commit:
+        """Inserts the rows of ``df`` (alias ``new``) that match no row (alias ``old``).
+
+        Args:
+            df: candidate rows with the table's columns.
+            layer: the table's layer.
+            name: the table's name.
+            same: SQL condition over ``old`` and ``new`` that makes a candidate a duplicate.
+            txn: names the write.
+
+        Returns:
+            The commit that carries ``txn``; its ``rows`` are the rows inserted.
+        """
+        # Delta takes a MERGE's txn from session settings alone: a session of its own, so that
+        # no other write of this application inherits it (measured: settings leak otherwise)
+        session = self.spark.newSession()
+        session.conf.set("spark.databricks.delta.write.txnAppId", txn.app)
+        session.conf.set("spark.databricks.delta.write.txnVersion", str(txn.version))
+        session.conf.set("spark.databricks.delta.schema.autoMerge.enabled", "false")
+        (
+            DeltaTable.forPath(session, self.lake.uri(layer, name))
+            .alias("old")
+            .merge(df.alias("new"), same)
+            .whenNotMatchedInsertAll()
+            .execute()
+        )
+        return self._confirmed(layer, name, txn)
+
+    def merge_columns(
+        self, df: DataFrame, layer: str, name: str, *, same: str, columns: Sequence[str]
+    ) -> None:
+        """Sets ``columns`` of matching rows; a repeat sets the same values again."""
+        (
+            DeltaTable.forPath(self.spark, self.lake.uri(layer, name))
+            .alias("old")
+            .merge(df.alias("new"), same)
+            .whenMatchedUpdate(set={column: F.col(f"new.`{column}`") for column in columns})
+            .execute()
+        )
+
+    def overwrite(self, df: DataFrame, layer: str, name: str, *, note: str) -> int:
+        """Replaces a table's rows and columns in one commit that carries ``note``.
+
+        Returns:
+            The version written; older ones stay readable.
+        """
+        writer = df.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer = writer.options(**KEEP_SIMPLE).option("userMetadata", note)
+        writer.save(self.lake.uri(layer, name))
+        return self.version(layer, name)
+
+    def _confirmed(self, layer: str, name: str, txn: Txn) -> log.Commit:
+        commit = log.commit_of(self.lake, layer, name, app=txn.app, cursor=txn.version)
+        if commit is None:
+            raise StoreError(
+                f"{layer}.{name}: the write {txn.app} at {txn.version} is not in the table's log",
+                hint="another driver writes to this table; run one at a time",
+            )
+        return commit
+
+    def _define(
+        self,
+        builder: object,
+        uri: str,
+        *,
+        schema: StructType,
+        properties: Mapping[str, str],
+        partition_by: Sequence[str],
+    ) -> None:
+        table = builder.location(uri).addColumns(schema)  # type: ignore[attr-defined]
+        for key, value in {**KEEP_SIMPLE, **properties}.items():
+            table = table.property(key, value)
+        if partition_by:
+            table = table.partitionedBy(*partition_by)
+        table.execute()
+
+    def _add_columns(self, layer: str, name: str, schema: StructType) -> None:
+        known = set(self.read(layer, name).columns)
+        missing = [field for field in schema if field.name not in known]
+        if missing:
+            fields = ", ".join(f"`{one.name}` {one.dataType.simpleString()}" for one in missing)
+            self.spark.sql(
+                f"ALTER TABLE delta.`{self.lake.uri(layer, name)}` ADD COLUMNS ({fields})"
+            )
+
+    def _set_properties(self, layer: str, name: str, properties: Mapping[str, str]) -> None:
+        known = log.open_table(self.lake, layer, name).metadata().configuration
+        changed = {key: value for key, value in properties.items() if known.get(key) != value}
+        if changed:
+            pairs = ", ".join(f"'{key}' = '{_quoted(value)}'" for key, value in changed.items())
+            uri = self.lake.uri(layer, name)
+            self.spark.sql(f"ALTER TABLE delta.`{uri}` SET TBLPROPERTIES ({pairs})")
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "\\'")
