@@ -1,0 +1,137 @@
+"""What ``feldspar doctor`` looks at: each check says what it found, and what to do about it.
+
+A check never raises and changes nothing; starting what is missing is ``make setup`` and ``up``.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from feldspar.cli.project import Project
+from feldspar.errors import FeldsparError
+from feldspar.launch.jars import cache_folder, damaged_jars, read_lock
+from feldspar.launch.java import find_java, java_version
+from feldspar.spec.environment import Environment, load_stack
+from feldspar.stack.lifecycle import status
+from feldspar.stack.ports import is_free
+from feldspar.stack.servers import redis_command
+from feldspar.stores.objects import probe
+
+_GIB = 1 << 30
+_LEAST_DISK = 5 * _GIB
+_PYTHONS = ((3, 11), (3, 12))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found; ``hint`` is empty when all is well."""
+
+    check: str
+    well: bool
+    found: str
+    hint: str = ""
+
+
+def examine(project: Project) -> tuple[Finding, ...]:
+    """Every check, in the order in which a start would stumble."""
+    checks: tuple[tuple[str, Callable[[Project], Finding]], ...] = (
+        ("python", _python),
+        ("java", _java),
+        ("jars", _jars),
+        ("disk", _disk),
+        ("ports", _ports),
+        ("servers", _servers),
+        ("storage", _storage),
+        ("redis", _redis),
+    )
+    return tuple(_safely(name, check, project) for name, check in checks)
+
+
+def _safely(name: str, check: Callable[[Project], Finding], project: Project) -> Finding:
+    try:
+        return check(project)
+    except FeldsparError as error:
+        return Finding(name, well=False, found=error.message, hint=error.hint)
+    except OSError as error:
+        return Finding(name, well=False, found=str(error), hint="make up, or check the addresses")
+
+
+def _python(_: Project) -> Finding:
+    well = sys.version_info[:2] in _PYTHONS
+    hint = "" if well else "use 3.11 or 3.12"
+    return Finding("python", well=well, found=platform.python_version(), hint=hint)
+
+
+def _java(project: Project) -> Finding:
+    path = find_java(project.variables)
+    return Finding("java", well=True, found=f"{java_version(path)} at {path}")
+
+
+def _jars(project: Project) -> Finding:
+    lock = read_lock()
+    folder = cache_folder(lock, project.variables)
+    damaged = damaged_jars(folder, lock)
+    if damaged:
+        found = f"{len(damaged)} of {len(lock.jars)} missing or damaged in {folder}: {damaged[0]}"
+        return Finding("jars", well=False, found=found, hint="make setup")
+    return Finding("jars", well=True, found=f"{len(lock.jars)}, checksums right, in {folder}")
+
+
+def _disk(project: Project) -> Finding:
+    free = shutil.disk_usage(project.folder).free
+    well = free >= _LEAST_DISK
+    found = f"{free / _GIB:.1f} GiB free"
+    hint = "" if well else f"a run needs some {_LEAST_DISK // _GIB} GiB"
+    return Finding("disk", well=well, found=found, hint=hint)
+
+
+def _ports(project: Project) -> Finding:
+    ports = load_stack(project.conf, project.environment_name, project.variables)
+    if ports is None:
+        return Finding("ports", well=True, found="this environment has no local stack")
+    ours = {server.port for server in status(project.folder) if server.condition != "down"}
+    wanted = {"s3": ports.s3_port, "redis": ports.redis_port, "mlflow": ports.mlflow_port}
+    taken = [
+        f"{port} ({name})"
+        for name, port in wanted.items()
+        if port and port not in ours and not is_free(port)
+    ]
+    if taken:
+        found = f"in use by another program: {', '.join(taken)}"
+        return Finding("ports", well=False, found=found, hint="free them, or configure others")
+    said = ", ".join(f"{name} {port or 'any'}" for name, port in wanted.items())
+    return Finding("ports", well=True, found=f"{said}: free or ours")
+
+
+def _servers(project: Project) -> Finding:
+    if load_stack(project.conf, project.environment_name, project.variables) is None:
+        return Finding("servers", well=True, found="this environment has no local stack")
+    servers = status(project.folder)
+    well = all(server.condition == "well" for server in servers)
+    found = ", ".join(f"{server.name} {server.condition}" for server in servers)
+    return Finding("servers", well=well, found=found, hint="" if well else "make up")
+
+
+def _storage(project: Project) -> Finding:
+    storage = project.environment().storage
+    probe(storage)
+    where = f"{storage.root} at {storage.endpoint}" if storage.endpoint else storage.root
+    return Finding("storage", well=True, found=f"{where}: answers and takes the credentials")
+
+
+def _redis(project: Project) -> Finding:
+    environment: Environment = project.environment()
+    url = urlsplit(environment.redis.url)
+    if url.scheme != "redis" or url.password:
+        return Finding("redis", well=True, found="not looked at: it wants TLS or a login")
+    host, port = url.hostname or "localhost", url.port or 6379
+    policy = redis_command(host, port, "CONFIG", "GET", "maxmemory-policy").split()[-1]
+    if policy.startswith("allkeys"):
+        hint = "features would vanish in silence: CONFIG SET maxmemory-policy noeviction"
+        return Finding("redis", well=False, found=f"maxmemory-policy is {policy}", hint=hint)
+    return Finding("redis", well=True, found=f"{host}:{port} answers, maxmemory-policy {policy}")

@@ -1,0 +1,190 @@
+"""Verbs that need Spark: each starts ``spark-submit jobs/<verb>.py`` with the same arguments.
+
+What can be known without Spark is checked first: a typo must not cost the start of a JVM. The
+jobs themselves are in ``run``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feldspar.cli.arguments import DONE, Arguments, Subparsers, add_verb
+from feldspar.cli.child import run_child
+from feldspar.cli.output import print_json, say
+from feldspar.cli.planning import make_plan
+from feldspar.cli.project import Project
+from feldspar.errors import UsageError
+from feldspar.graph.steps import VERBS as STEP_VERBS
+from feldspar.launch.submit import submit_command, submit_variables
+from feldspar.times import parse_instant
+
+
+@dataclass(frozen=True)
+class Option:
+    """One argument of a job: ``name`` begins with ``--`` unless it is told by its place."""
+
+    name: str
+    help: str
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    required: bool = False
+    flag: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name in the parsed arguments."""
+        return self.name.lstrip("-").replace("-", "_")
+
+    def settings(self) -> dict[str, Any]:
+        """What argparse is told of it."""
+        if self.flag:
+            return {"help": self.help, "action": "store_true"}
+        named = {"required": self.required} if self.name.startswith("--") else {}
+        choices, metavar = self.choices or None, self.metavar or None
+        return {"help": self.help, "metavar": metavar, "choices": choices, **named}
+
+    def words(self, arguments: Arguments) -> list[str]:
+        """The words that say the same to the job."""
+        value = getattr(arguments, self.key)
+        if value is None or value is False:
+            return []
+        if self.flag:
+            return [self.name]
+        return [self.name, str(value)] if self.name.startswith("--") else [str(value)]
+
+
+_ACCEPT = Option("--accept", "carry out breaking changes of definitions too", flag=True)
+_SERVICE = Option("service", "a service of conf/services", metavar="SERVICE")
+_SPINE = Option(
+    "--spine",
+    "rows to answer for: a table (layer.name) or Parquet file",
+    "TABLE|FILE",
+    required=True,
+)
+_OUT = Option(
+    "--out", "where to: a table (training.name) or Parquet file", "TABLE|FILE", required=True
+)
+_TIME = Option("--time", "the spine's time column (default: the event time of its table)", "COLUMN")
+_AS_OF = Option(
+    "--as-of",
+    "known: what had arrived by each moment (default); event: what is known today",
+    choices=("known", "event"),
+)
+_AT = Option("--at", "the time T, e.g. 2018-09-30T23:59:59Z (default: the clock)", "TIME")
+
+OPTIONS: Mapping[str, tuple[Option, ...]] = {
+    "apply": (_ACCEPT, Option("--only", "only steps of one kind", choices=STEP_VERBS)),
+    "ingest": (),
+    "refine": (_ACCEPT,),
+    "features": (_ACCEPT,),
+    "quality": (),
+    "train": (),
+    "online": (
+        Option("action", "what to do with Redis", choices=("push", "rebuild", "verify")),
+        _AT,
+    ),
+    "training-set": (_SERVICE, _SPINE, _OUT, _TIME, _AS_OF),
+    "score": (_SERVICE, _SPINE, _OUT, _TIME),
+    "handbook": (),
+}
+
+PLANNED: Mapping[str, str | None] = {
+    "apply": None,
+    **{verb: verb for verb in ("ingest", "refine", "features", "quality", "train")},
+}
+"""Verbs that carry out steps of the plan, and the kind of step where it is one."""
+
+EXAMPLES: Mapping[str, str] = {
+    "apply": "feldspar apply\nfeldspar apply --only features --accept",
+    "ingest": "feldspar ingest --json",
+    "refine": "feldspar refine",
+    "features": "feldspar features",
+    "quality": "feldspar quality",
+    "train": "feldspar train",
+    "online": "feldspar online push\nfeldspar online rebuild\n"
+    "feldspar online verify --at 2018-09-30T23:59:59Z",
+    "training-set": "feldspar training-set payment_fraud_service "
+    "--spine silver.transactions --out training.payments\n"
+    "feldspar training-set payment_fraud_service --spine spine.parquet --out set.parquet",
+    "score": "feldspar score credit_scoring_service --spine customers.parquet --out scores.parquet",
+    "handbook": "feldspar handbook",
+}
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds every verb that is a job."""
+    for verb, options in OPTIONS.items():
+        parser = add_verb(subparsers, verb, example=EXAMPLES[verb], handler=submit)
+        for option in options:
+            parser.add_argument(option.name, **option.settings())
+
+
+def submit(arguments: Arguments) -> int:
+    """Runs the verb's job; its exit code is the verb's.
+
+    Raises:
+        UsageError: the definitions, the arguments or the installation are not good.
+    """
+    project = Project.of(arguments)
+    _check(arguments, project)
+    if arguments.verb in PLANNED and _is_done(arguments, project):
+        return DONE
+    environment = project.environment()
+    words = job_words(arguments, OPTIONS[arguments.verb])
+    command = submit_command(
+        environment, job_file(project, arguments.verb), words, variables=project.variables
+    )
+    return run_child(command, submit_variables(environment, project.variables))
+
+
+def _is_done(arguments: Arguments, project: Project) -> bool:
+    """Whether the plan has nothing to run: then no JVM is started, and it is said why.
+
+    Raises:
+        PlanBlockedError: a breaking change waits for --accept.
+    """
+    verb = PLANNED[arguments.verb] or getattr(arguments, "only", None)
+    whole = make_plan(project, accept=getattr(arguments, "accept", False))
+    chosen = whole if verb is None else whole.of(verb)
+    chosen.refuse_blocked()
+    if chosen.to_run:
+        return False
+    if arguments.json:
+        print_json({"run": None, "steps": [step.name for step in chosen.steps]})
+        return True
+    for step in chosen.steps:
+        say(f"{step.verb} {step.name}: {step.reason}")
+    say("nothing to do: everything is up to date")
+    return True
+
+
+def job_words(arguments: Arguments, options: Sequence[Option]) -> list[str]:
+    """The job's command line: the verb's own arguments, as they were given."""
+    words = ["--conf", arguments.conf, "--env", arguments.env]
+    words += ["--json"] if arguments.json else []
+    return [*words, *(word for option in options for word in option.words(arguments))]
+
+
+def job_file(project: Project, verb: str) -> Path:
+    """The file that spark-submit runs.
+
+    Raises:
+        UsageError: the project has no such job.
+    """
+    path = project.folder / "jobs" / f"{verb.replace('-', '_')}.py"
+    if not path.is_file():
+        text = f"{path} is not there: {verb} is a Spark job of the project"
+        raise UsageError(text, hint="run in the project's folder, or say --conf FOLDER")
+    return path
+
+
+def _check(arguments: Arguments, project: Project) -> None:
+    """Whatever can be wrong without Spark."""
+    graph = project.graph()
+    if "service" in arguments:
+        graph.service(arguments.service)
+    if getattr(arguments, "at", None) is not None:
+        parse_instant(arguments.at)

@@ -1,0 +1,136 @@
+"""silver -> gold of one view: append what is new, add a feature's column, or rebuild.
+
+Gold of a plain view holds its rows, gold of a windowed view its events; values exist at a T.
+A late or corrected row is one more row: nothing that was written is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from feldspar.compute.expressions.spark import column
+from feldspar.graph.graph import Table
+from feldspar.graph.steps import FeaturesStep, Mode
+from feldspar.graph.view import View, WindowedView
+from feldspar.names import BATCH, BUCKET, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION, cursor
+from feldspar.stores.tables.log import DEFINITION, GENERATION, SOURCE_GENERATION
+from feldspar.stores.tables.spark import SparkTables, Txn, nullable
+
+BUCKETS = 8
+"""Partitions by entity of a gold table; written with the table, read from there."""
+_SYSTEM = (EVENT_TIME, KNOWN_TIME, BATCH, POSITION)
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FeaturesResult:
+    """What one step did to one gold table."""
+
+    view: str
+    rows: int
+    version: int
+    backfilled: tuple[str, ...] = ()
+
+
+def build_view(
+    step: FeaturesStep, view: View, table: Table, *, tables: SparkTables, progress: Progress
+) -> FeaturesResult:
+    """Brings ``gold.<view>`` up to the newest version of its silver table.
+
+    Raises:
+        StoreError: gold could not be written.
+    """
+    upto = tables.version("silver", view.table)
+    txn = Txn(cursor("features", view.name, step.generation), upto)
+    backfilled = _prepare(step, view, table, tables=tables, progress=progress)
+    if upto == step.after:
+        return FeaturesResult(view.name, 0, tables.version("gold", view.name), backfilled)
+    progress(f"{step.name}: rows of silver.{view.table} after version {step.after} up to {upto}")
+    rows = gold_rows(tables.added("silver", view.table, after=step.after, upto=upto), view, table)
+    # one task a bucket writes one file a bucket
+    spread = rows.repartition(BUCKETS, BUCKET)
+    commit = tables.append(spread, "gold", view.name, txn=txn)
+    return FeaturesResult(view.name, commit.rows, commit.version, backfilled)
+
+
+def gold_rows(silver: DataFrame, view: View, table: Table) -> DataFrame:
+    """Rows of a view's gold table, from silver rows; rows without an entity are left out."""
+    types = table.types()
+    columns: dict[str, Column] = {key: F.col(f"`{key}`") for key in view.keys}
+    if isinstance(view, WindowedView):
+        columns[EVENT_ID] = F.col(f"`{view.event_key[0]}`")
+    columns |= {name: F.col(name) for name in _SYSTEM}
+    columns |= {one.name: column(one.expression, types) for one in view.columns}
+    columns[BUCKET] = bucket_of(view)
+    complete = silver.dropna(subset=list(view.keys))
+    return complete.select(*[value.alias(name) for name, value in columns.items()])
+
+
+def bucket_of(view: View) -> Column:
+    """The bucket of an entity, from its typed keys."""
+    keys = [F.col(f"`{key}`") for key in view.keys]
+    return F.pmod(F.xxhash64(*keys), F.lit(BUCKETS)).cast("int")
+
+
+def _prepare(
+    step: FeaturesStep, view: View, table: Table, *, tables: SparkTables, progress: Progress
+) -> tuple[str, ...]:
+    """The table with the view's columns and definition; returns the columns it had to fill."""
+    schema = _schema(view, table, tables)
+    properties = {
+        DEFINITION: view.definition,
+        GENERATION: str(step.generation),
+        SOURCE_GENERATION: str(step.source_generation),
+        "feldspar.buckets": str(BUCKETS),
+    }
+    if step.mode is Mode.REBUILD:
+        tables.replace(
+            "gold", view.name, schema=schema, properties=properties, partition_by=[BUCKET]
+        )
+        return ()
+    added: tuple[str, ...] = ()
+    if step.mode is Mode.BACKFILL:
+        known = set(tables.read("gold", view.name).columns)
+        added = tuple(one.name for one in view.columns if one.name not in known)
+        # the definition is recorded after the fill: a stop in between repeats it
+        kept = {key: value for key, value in properties.items() if key != DEFINITION}
+        tables.ensure("gold", view.name, schema=schema, properties=kept, partition_by=[BUCKET])
+        _fill(step, view, table, tables=tables, progress=progress)
+    tables.ensure("gold", view.name, schema=schema, properties=properties, partition_by=[BUCKET])
+    return added
+
+
+def _fill(
+    step: FeaturesStep, view: View, table: Table, *, tables: SparkTables, progress: Progress
+) -> None:
+    """Computes the columns of new features for the rows that gold already has."""
+    names = [one.name for one in view.columns if one.name in _columns_of(step, view)]
+    if not names or step.after is None:
+        return
+    progress(f"{step.name}: filling {', '.join(names)}")
+    silver = tables.added("silver", view.table, after=None, upto=step.after)
+    rows = gold_rows(silver, view, table).select(*view.keys, BUCKET, BATCH, POSITION, *names)
+    keys = (*view.keys, BUCKET, BATCH, POSITION)
+    same = " and ".join(f"old.`{key}` = new.`{key}`" for key in keys)
+    tables.merge_columns(rows, "gold", view.name, same=same, columns=names)
+
+
+def _columns_of(step: FeaturesStep, view: View) -> set[str]:
+    """Gold columns that the step's added features read."""
+    if not isinstance(view, WindowedView):
+        return set(step.columns)
+    return {
+        one.argument
+        for one in view.aggregates
+        if one.argument
+        and any(one.name == name or one.name.startswith(f"{name}_") for name in step.columns)
+    }
+
+
+def _schema(view: View, table: Table, tables: SparkTables) -> StructType:
+    return nullable(gold_rows(tables.read("silver", view.table), view, table).schema)

@@ -1,0 +1,68 @@
+"""Whether the columns of a file can stand in bronze beside those that are there.
+
+Types are Spark's names (``bigint``). A file that does not fit is set aside, whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from feldspar.names import BATCH, POSITION
+
+CORRUPT = "_corrupt"
+FILE = "_file"
+INGESTED_AT = "_ingested_at"
+PROVENANCE = (FILE, BATCH, POSITION, INGESTED_AT, CORRUPT)
+
+NOTHING = "void"
+"""The type of a column in which a file has nothing but nulls."""
+_REFUSED = frozenset(" ,;{}()\n\t=")
+"""Characters that Delta does not take in names of columns."""
+_WIDENS = {
+    ("tinyint", "smallint"),
+    ("tinyint", "int"),
+    ("tinyint", "bigint"),
+    ("smallint", "int"),
+    ("smallint", "bigint"),
+    ("int", "bigint"),
+    ("float", "double"),
+}
+
+
+def misfit(columns: Iterable[tuple[str, str]], known: Mapping[str, str]) -> str:
+    """Why columns cannot stand beside known ones; empty where they can.
+
+    Args:
+        columns: name and type of each column of a file; an empty type is not compared.
+        known: name to type of the columns that are there.
+    """
+    columns = tuple(columns)
+    return unusable(name for name, _ in columns) or _clash(columns, known)
+
+
+def unusable(names: Iterable[str]) -> str:
+    """Why names of columns cannot be names in bronze; empty where they can."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.lower() in seen:
+            other = seen[name.lower()]
+            return f"columns {other!r} and {name!r} differ by upper and lower case at most"
+        seen[name.lower()] = name
+        if name.lower() in PROVENANCE:
+            return f"a column is named {name}, which the platform uses itself"
+        if _REFUSED & set(name):
+            return f"column {name!r} has a blank or one of ,;{{}}()= in its name"
+    return ""
+
+
+def _clash(columns: Iterable[tuple[str, str]], known: Mapping[str, str]) -> str:
+    spelled = {name.lower(): name for name in known}
+    for name, kind in columns:
+        there = spelled.get(name.lower(), name)
+        if there != name:
+            return f"column {name} is spelled {there} in what was read before"
+        before = known.get(name, "")
+        if "" in (kind, before) or kind in (before, NOTHING) or (kind, before) in _WIDENS:
+            continue
+        return f"column {name} is {kind} here, {before} in what was read before"
+    return ""

@@ -1,0 +1,248 @@
+"""files -> bronze: each file once, with provenance; what cannot be read is set aside and said.
+
+Order of commits: bronze with cursor ``ingest:<source>`` = load number, then the file list with
+the same cursor. A load that stopped between the two is completed from what bronze holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from feldspar.errors import InputError, StoreError
+from feldspar.graph.observed import WaitingFile
+from feldspar.graph.steps import IngestStep
+from feldspar.ingest.columns import FILE, INGESTED_AT, NOTHING, PROVENANCE, misfit
+from feldspar.ingest.frames import read_files
+from feldspar.ingest.probe import Readable, SetAside, probe_files
+from feldspar.ingest.result import IngestResult
+from feldspar.names import BATCH, POSITION, cursor
+from feldspar.stores import objects
+from feldspar.stores.tables.log import Commit
+from feldspar.stores.tables.spark import SparkTables, Txn, nullable, struct
+
+FILES_SCHEMA = (
+    "source string, uri string, size bigint, modified bigint, batch bigint, "
+    "status string, error string, recorded_at timestamp"
+)
+LOADED, ASIDE = "loaded", "set aside"
+Progress = Callable[[str], None]
+
+
+def ingest_files(
+    step: IngestStep, tables: SparkTables, *, now: datetime, progress: Progress
+) -> IngestResult:
+    """Loads the step's files into ``bronze.<source>``.
+
+    Raises:
+        InputError: no file could be read, and none ever was: there is nothing to go on with.
+        StoreError: the storage failed, or bronze could not be written.
+    """
+    txn = Txn(cursor("ingest", step.source), step.batch)
+    if step.resume:
+        return _complete_list(step, tables, txn=txn, now=now)
+    if not step.files:
+        raise InputError(f"{step.name}: the step names no files", hint="feldspar plan")
+    readable, aside = probe_files(step.files, tables.lake.storage)
+    readable, misfits = _fit(readable, step=step, tables=tables)
+    commit, bad = None, list[SetAside]()
+    if readable:
+        progress(f"{step.name}: reading {len(readable)} files")
+        readable, bad, commit = _load(readable, step, tables=tables, txn=txn, now=now)
+    aside = [*aside, *misfits, *bad]
+    for one in aside:
+        progress(f"{step.name}: set aside {one.file.uri}: {one.error}")
+    _record([one.file for one in readable], aside, step=step, tables=tables, txn=txn, now=now)
+    if commit is None and not tables.exists("bronze", step.source):
+        raise _nothing_to_read(step, aside)
+    return IngestResult(
+        step.source,
+        step.batch,
+        len(readable),
+        commit.rows if commit else 0,
+        tuple(aside),
+        commit.version if commit else None,
+    )
+
+
+def _nothing_to_read(step: IngestStep, aside: Sequence[SetAside]) -> InputError:
+    first = aside[0]
+    return InputError(
+        f"{step.name}: none of {len(aside)} files can be used; {first.file.uri}: {first.error}",
+        hint="a file that was set aside is tried again when it has changed",
+    )
+
+
+def _load(
+    files: list[Readable], step: IngestStep, *, tables: SparkTables, txn: Txn, now: datetime
+) -> tuple[list[Readable], list[SetAside], Commit | None]:
+    """Appends to bronze; files whose rows cannot be read are found, set aside, and left out."""
+    try:
+        return files, [], _append(files, step, tables=tables, txn=txn, now=now)
+    except (Py4JJavaError, PySparkException, InputError) as error:
+        good, bad = _tell_apart(files, step, tables=tables)
+        if not bad:
+            raise StoreError(f"{step.name}: writing failed: {_why(error)}") from error
+    commit = _append(good, step, tables=tables, txn=txn, now=now) if good else None
+    return good, bad, commit
+
+
+def _append(
+    files: Sequence[Readable], step: IngestStep, *, tables: SparkTables, txn: Txn, now: datetime
+) -> Commit:
+    rows = read_files(tables.spark, files)
+    problem = misfit(_own_columns(rows), _known_columns(tables, step.source))
+    if problem:
+        raise InputError(f"{step.name}: {problem}")
+    rows = (
+        rows.withColumn(BATCH, F.lit(step.batch).cast("bigint"))
+        .withColumn(POSITION, F.monotonically_increasing_id())
+        .withColumn(INGESTED_AT, F.lit(now).cast("timestamp"))
+    )
+    tables.ensure("bronze", step.source, schema=nullable(rows.schema), properties={})
+    return tables.append(_as_stored(rows, tables, step.source), "bronze", step.source, txn=txn)
+
+
+def _as_stored(rows: DataFrame, tables: SparkTables, source: str) -> DataFrame:
+    """Rows with bronze's columns in bronze's types (only widening ones got this far)."""
+    stored = tables.read("bronze", source).schema
+    present = set(rows.columns)
+    return rows.select(
+        [
+            (F.col(f"`{field.name}`") if field.name in present else F.lit(None))
+            .cast(field.dataType)
+            .alias(field.name)
+            for field in stored
+        ]
+    )
+
+
+def _known_columns(tables: SparkTables, source: str) -> dict[str, str]:
+    """Names and types of bronze's columns but for provenance; none where there is no bronze."""
+    if not tables.exists("bronze", source):
+        return {}
+    return dict(_own_columns(tables.read("bronze", source)))
+
+
+def _fit(
+    readable: list[Readable], *, step: IngestStep, tables: SparkTables
+) -> tuple[list[Readable], list[SetAside]]:
+    """Sets aside files whose column types clash with those bronze (or an earlier file) has."""
+    known = _known_columns(tables, step.source)
+    good, bad = [], []
+    for one in readable:
+        columns = [(column.name, column.kind) for column in one.columns]
+        problem = misfit(columns, known)
+        if problem:
+            bad.append(SetAside(one.file, problem))
+            continue
+        good.append(one)
+        _remember(columns, known)
+    return good, bad
+
+
+def _remember(columns: Iterable[tuple[str, str]], known: dict[str, str]) -> None:
+    for name, kind in columns:
+        if kind != NOTHING:
+            known.setdefault(name, kind)
+
+
+def _own_columns(rows: DataFrame) -> list[tuple[str, str]]:
+    """Names and types of a frame's columns but for provenance."""
+    return [(name, kind) for name, kind in rows.dtypes if name not in PROVENANCE]
+
+
+def _tell_apart(
+    files: Sequence[Readable], step: IngestStep, *, tables: SparkTables
+) -> tuple[list[Readable], list[SetAside]]:
+    """Reads each file alone, to the end, to find those that cannot be read.
+
+    Raises:
+        UnreachableError: the storage is away, which says nothing of the files.
+    """
+    known = _known_columns(tables, step.source)
+    good, bad = [], []
+    for one in files:
+        problem = _unreadable(one, known, tables=tables)
+        if problem:
+            bad.append(SetAside(one.file, problem))
+        else:
+            good.append(one)
+    if bad:
+        objects.probe(tables.lake.storage)
+    return good, bad
+
+
+def _unreadable(one: Readable, known: dict[str, str], *, tables: SparkTables) -> str:
+    try:
+        rows = read_files(tables.spark, [one])
+        problem = misfit(_own_columns(rows), known)
+        if not problem:
+            rows.write.format("noop").mode("overwrite").save()
+            _remember(_own_columns(rows), known)
+    except InputError as error:
+        return error.message
+    except (Py4JJavaError, PySparkException) as error:
+        return f"cannot be read: {_why(error)}"
+    return problem
+
+
+def _why(error: Exception) -> str:
+    """The innermost cause, in one line."""
+    cause = getattr(error, "java_exception", None)
+    while cause is not None and cause.getCause() is not None:
+        cause = cause.getCause()
+    text = str(cause.toString() if cause is not None else error)
+    return text.splitlines()[0][:300]
+
+
+def _complete_list(
+    step: IngestStep, tables: SparkTables, *, txn: Txn, now: datetime
+) -> IngestResult:
+    """After a stop between the two commits: the list of files is what bronze holds of the load."""
+    loaded = tables.read("bronze", step.source).where(F.col(BATCH) == step.batch)
+    names = loaded.select(FILE).distinct().withColumnRenamed(FILE, "uri")
+    rows = names.select(
+        F.lit(step.source).alias("source"),
+        F.col("uri"),
+        F.lit(None).cast("bigint").alias("size"),
+        F.lit(None).cast("bigint").alias("modified"),
+        F.lit(step.batch).cast("bigint").alias("batch"),
+        F.lit(LOADED).alias("status"),
+        F.lit(None).cast("string").alias("error"),
+        F.lit(now).cast("timestamp").alias("recorded_at"),
+    )
+    _ensure_list(tables)
+    commit = tables.append(rows, "ops", "files", txn=txn)
+    return IngestResult(step.source, step.batch, commit.rows, loaded.count(), (), None)
+
+
+def _record(
+    loaded: Sequence[WaitingFile],
+    aside: Sequence[SetAside],
+    *,
+    step: IngestStep,
+    tables: SparkTables,
+    txn: Txn,
+    now: datetime,
+) -> None:
+    outcomes: list[tuple[WaitingFile, str, str | None]] = [
+        *((file, LOADED, None) for file in loaded),
+        *((one.file, ASIDE, one.error) for one in aside),
+    ]
+    rows = [
+        (step.source, file.uri, file.size, file.modified, step.batch, status, error, now)
+        for file, status, error in outcomes
+    ]
+    _ensure_list(tables)
+    frame = tables.spark.createDataFrame(rows, FILES_SCHEMA)
+    tables.append(frame.coalesce(1), "ops", "files", txn=txn)
+
+
+def _ensure_list(tables: SparkTables) -> None:
+    tables.ensure("ops", "files", schema=struct(FILES_SCHEMA), properties={})

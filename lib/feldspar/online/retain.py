@@ -1,0 +1,99 @@
+"""What of an entity the online store has to keep, so that it answers every T from a floor on.
+
+Pure functions over stored rows and events; ``push`` calls them in Spark tasks. What is dropped here
+is the newest at no such T (rows) or counts in no window at any of them (events).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from feldspar.stores.rows import StoredEvents, StoredRow
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """How far back the store answers; all in microseconds.
+
+    Attributes:
+        floor: the earliest T that it answers.
+        retention: how far back of T an event counts.
+        serving_delay: time a row needs from known_time to the store.
+    """
+
+    floor: int
+    retention: int
+    serving_delay: int
+
+
+def newest_rows(rows: Sequence[StoredRow], floor: int) -> list[StoredRow]:
+    """The rows that are the newest at some T >= ``floor``, oldest ``visible_at`` first.
+
+    The one that is the newest at the floor itself comes first.
+    """
+    kept: list[StoredRow] = []
+    best: tuple[int, int, int, int] | None = None
+    for row in sorted(rows, key=lambda one: (one.visible_at, *one.rank)):
+        if best is None or row.rank > best:
+            best = row.rank
+            if row.visible_at <= floor:
+                kept.clear()
+            kept.append(row)
+    return kept
+
+
+def living_events(events: StoredEvents, horizon: Horizon) -> StoredEvents:
+    """The events that can count in a window at some T >= ``horizon.floor``.
+
+    Of an event with several versions the newest visible at the floor is kept, and all that become
+    visible later; a version outside the windows stays while it hides one inside.
+    """
+    oldest = horizon.floor - horizon.retention
+    ids = [one for one in events.event_id if one is not None]
+    if len(set(ids)) == len(ids):
+        rows = [
+            row
+            for row, (time, gone) in enumerate(
+                zip(events.event_time, events.retracted, strict=True)
+            )
+            if time > oldest and not gone
+        ]
+    else:
+        rows = _living_versions(events, horizon, oldest)
+    return events if len(rows) == len(events) else _take(events, rows)
+
+
+def _living_versions(events: StoredEvents, horizon: Horizon, oldest: int) -> list[int]:
+    versions: dict[Hashable, list[int]] = defaultdict(list)
+    for row, ident in enumerate(events.event_id):
+        versions[("no id", row) if ident is None else ident].append(row)
+    kept: list[int] = []
+    for rows in versions.values():
+        settled = [row for row in rows if _visible_at(events, row, horizon) <= horizon.floor]
+        newest = sorted(settled, key=lambda row: _age(events, row))[-1:]
+        left = [*newest, *(row for row in rows if row not in settled)]
+        if any(events.event_time[row] > oldest and not events.retracted[row] for row in left):
+            kept += left
+    return sorted(kept)
+
+
+def _visible_at(events: StoredEvents, row: int, horizon: Horizon) -> int:
+    return max(events.event_time[row], events.known_time[row] + horizon.serving_delay)
+
+
+def _age(events: StoredEvents, row: int) -> tuple[int, int, int]:
+    return events.known_time[row], events.batch[row], events.position[row]
+
+
+def _take(events: StoredEvents, rows: Sequence[int]) -> StoredEvents:
+    return StoredEvents(
+        [events.event_id[row] for row in rows],
+        [events.event_time[row] for row in rows],
+        [events.known_time[row] for row in rows],
+        [events.batch[row] for row in rows],
+        [events.position[row] for row in rows],
+        [events.retracted[row] for row in rows],
+        {name: [values[row] for row in rows] for name, values in events.arguments.items()},
+    )

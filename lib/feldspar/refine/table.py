@@ -1,0 +1,189 @@
+"""bronze -> silver of one table: valid rows once, the others to quarantine, and a ledger row.
+
+Order of commits, all with the cursor ``refine:<table>#<generation>`` at the source's version:
+quarantine, silver, ledger. The ledger confirms a batch; a run that finds quarantine or silver
+ahead of it repeats the batch with the same bounds, and Delta skips what was committed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from feldspar.compute.dedupe import first_known, same_row
+from feldspar.errors import LedgerError, StoreError
+from feldspar.graph.graph import Table
+from feldspar.graph.steps import Mode, RefineStep
+from feldspar.names import BATCH, EVENT_TIME, KNOWN_TIME, POSITION, ROW_HASH, cursor
+from feldspar.refine.rows import PROVENANCE, RAW, REASONS, checked_rows
+from feldspar.refine.upstream import Upstream
+from feldspar.stores.tables.log import DEFINITION, GENERATION
+from feldspar.stores.tables.spark import SparkTables, Txn, nullable, struct
+
+LEDGER_SCHEMA = (
+    "table string, generation int, source string, after_version bigint, upto_version bigint, "
+    "rows_in bigint, valid bigint, quarantined bigint, duplicates bigint, finished_at timestamp"
+)
+QUARANTINE_SCHEMA = (
+    "_reasons array<string>, _raw string, _file string, _batch bigint, _position bigint, "
+    "_ingested_at timestamp"
+)
+QUARANTINE_COLUMNS = (REASONS, RAW, *PROVENANCE)
+STATISTICS = "delta.dataSkippingStatsColumns"
+SYSTEM = (EVENT_TIME, KNOWN_TIME, BATCH, POSITION, ROW_HASH)
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RefineResult:
+    """One batch of one table; ``rows_in = valid + quarantined + duplicates``."""
+
+    table: str
+    version: int
+    rows_in: int = 0
+    valid: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    reasons: tuple[tuple[str, int], ...] = ()
+
+
+def refine_table(
+    step: RefineStep, table: Table, *, tables: SparkTables, now: datetime, progress: Progress
+) -> RefineResult:
+    """Brings ``silver.<table>`` up to the source version of the step.
+
+    Raises:
+        LedgerError: rows in and rows out do not add up; the batch is not confirmed.
+    """
+    upstream = Upstream(table, tables)
+    upto = _upto(step, upstream)
+    txn = Txn(cursor("refine", table.name, step.generation), upto)
+    raw = upstream.rows(after=step.after, upto=upto)
+    checked = checked_rows(raw, table)
+    schema = nullable(checked.select(*table.spec.columns, *SYSTEM).schema)
+    _prepare(step, table, schema=schema, tables=tables)
+    if upto == step.after:
+        # the definition alone has changed, or no file of the load could be read
+        return RefineResult(table.name, version=tables.version("silver", table.name))
+    with _evaluated_once(checked) as rows:
+        progress(f"{step.name}: checking rows of {table.source_name} up to version {upto}")
+        result = _write(rows, table, tables=tables, txn=txn)
+    expected = upstream.row_count(after=step.after, upto=upto)
+    _confirm(result, expected, step=step, table=table, tables=tables, txn=txn, now=now)
+    return result
+
+
+def _upto(step: RefineStep, upstream: Upstream) -> int:
+    newest = upstream.version()
+    if step.after is not None and newest < step.after:
+        raise StoreError(
+            f"{step.name}: its source is at version {newest}, and was read up to {step.after}",
+            hint="the source was made anew; feldspar plan shows what follows",
+        )
+    return newest if step.upto is None else step.upto
+
+
+@contextmanager
+def _evaluated_once(rows: DataFrame) -> Iterator[DataFrame]:
+    rows.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        yield rows
+    finally:
+        rows.unpersist()
+
+
+def _prepare(step: RefineStep, table: Table, *, schema: StructType, tables: SparkTables) -> None:
+    generation = {GENERATION: str(step.generation)}
+    # the clock reads the newest event from these, and merges skip files by key
+    statistics = ",".join((*table.spec.key, EVENT_TIME, KNOWN_TIME))
+    properties = {DEFINITION: table.definition, STATISTICS: statistics, **generation}
+    define = tables.ensure
+    if step.mode is Mode.REBUILD and not _already_replaced(step, tables):
+        define = tables.replace
+    define("quarantine", table.name, schema=struct(QUARANTINE_SCHEMA), properties=generation)
+    define("silver", table.name, schema=schema, properties=properties)
+    tables.ensure("ops", "ledger", schema=struct(LEDGER_SCHEMA), properties={})
+
+
+def _already_replaced(step: RefineStep, tables: SparkTables) -> bool:
+    properties = tables.properties("silver", step.table)
+    return properties.get(GENERATION) == str(step.generation)
+
+
+def _write(rows: DataFrame, table: Table, *, tables: SparkTables, txn: Txn) -> RefineResult:
+    valid = rows.where(F.size(REASONS) == 0).select(*table.spec.columns, *SYSTEM)
+    failed = rows.where(F.size(REASONS) > 0).select(*QUARANTINE_COLUMNS)
+    counted = _count(rows)
+    candidates = sum(number for reasons, number in counted.items() if not reasons)
+    quarantined = tables.append(failed, "quarantine", table.name, txn=txn)
+    silver = tables.merge_new(
+        first_known(valid, table.spec.key),
+        "silver",
+        table.name,
+        same=same_row(table.spec.key),
+        txn=txn,
+    )
+    return RefineResult(
+        table=table.name,
+        rows_in=candidates + quarantined.rows,
+        valid=silver.rows,
+        quarantined=quarantined.rows,
+        duplicates=candidates - silver.rows,
+        reasons=_by_reason(counted),
+        version=silver.version,
+    )
+
+
+def _count(rows: DataFrame) -> dict[tuple[str, ...], int]:
+    """Rows by their set of reasons: a handful of groups, however many rows."""
+    counts = rows.groupBy(REASONS).count().collect()
+    return {tuple(row[REASONS]): row["count"] for row in counts}
+
+
+def _by_reason(counted: dict[tuple[str, ...], int]) -> tuple[tuple[str, int], ...]:
+    totals: Counter[str] = Counter()
+    for reasons, number in counted.items():
+        totals.update(dict.fromkeys(reasons, number))
+    return tuple(sorted(totals.items()))
+
+
+def _confirm(
+    result: RefineResult,
+    expected: int,
+    *,
+    step: RefineStep,
+    table: Table,
+    tables: SparkTables,
+    txn: Txn,
+    now: datetime,
+) -> None:
+    """Writes the ledger row, once the commits' own counts agree with the source's."""
+    if result.rows_in != expected or result.duplicates < 0:
+        raise LedgerError(
+            f"{step.name}: {expected} rows came in from {table.source_name}, but "
+            f"{result.valid} are valid + {result.quarantined} quarantined + "
+            f"{result.duplicates} duplicates",
+            hint="nothing is confirmed; the next run repeats this batch",
+        )
+    row = (
+        table.name,
+        step.generation,
+        table.source_name,
+        step.after,
+        txn.version,
+        expected,
+        result.valid,
+        result.quarantined,
+        result.duplicates,
+        now,
+    )
+    frame = tables.spark.createDataFrame([row], LEDGER_SCHEMA).coalesce(1)
+    tables.append(frame, "ops", "ledger", txn=txn)

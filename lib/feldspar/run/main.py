@@ -1,0 +1,107 @@
+"""What a job file calls: reads its arguments, does one verb, exits with the code of the outcome.
+
+Arguments are those of the console verb of the same name; errors are told as there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from feldspar.errors import FeldsparError
+from feldspar.run import verbs
+from feldspar.run.failures import told_clearly
+from feldspar.run.workplace import Workplace, open_workplace
+
+Arguments = argparse.Namespace
+Action = Callable[[Workplace, Arguments], dict[str, Any]]
+
+STAGES = ("generate", "ingest", "refine", "features", "quality", "train")
+_STARTED = time.monotonic()
+
+
+def run_job(verb: str) -> None:
+    """Carries out one verb in this Spark application and ends the process."""
+    arguments = _parser(verb).parse_args()
+    try:
+        work = open_workplace(
+            Path(arguments.conf), arguments.env, app_name=f"feldspar {verb}", say=_say
+        )
+        with told_clearly(verb, log=work.log):
+            answer = _action(verb)(work, arguments)
+        work.tables.spark.stop()
+    except FeldsparError as error:
+        if os.environ.get("FELDSPAR_DEBUG"):
+            raise
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+    if arguments.json:
+        sys.stdout.write(json.dumps(answer, default=str) + "\n")
+    sys.exit(1 if answer.get("failed") else 0)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"[{time.monotonic() - _STARTED:6.1f} s] {line}\n")
+    sys.stderr.flush()
+
+
+def _action(verb: str) -> Action:
+    if verb in STAGES:
+        return lambda work, given: verbs.apply(work, accept=given.accept, only=verb)
+    actions: dict[str, Action] = {
+        "apply": lambda work, arguments: verbs.apply(
+            work, accept=arguments.accept, only=arguments.only
+        ),
+        "online": _online,
+        "training-set": lambda work, arguments: verbs.training_set(
+            work,
+            arguments.service,
+            spine=arguments.spine,
+            out=arguments.out,
+            time=arguments.time,
+            as_of=arguments.as_of,
+        ),
+        "score": lambda work, arguments: verbs.score(
+            work, arguments.service, spine=arguments.spine, out=arguments.out, time=arguments.time
+        ),
+        "handbook": lambda work, _: verbs.handbook(work),
+    }
+    return actions[verb]
+
+
+def _online(work: Workplace, arguments: Arguments) -> dict[str, Any]:
+    match arguments.action:
+        case "push":
+            return verbs.apply(work, accept=False, only="online")
+        case "rebuild":
+            return verbs.rebuild(work)
+        case _:
+            return verbs.verify(work, at=arguments.at)
+
+
+def _parser(verb: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"{verb}.py", allow_abbrev=False)
+    parser.add_argument("--conf", default="conf")
+    parser.add_argument("--env", default="local")
+    parser.add_argument("--json", action="store_true")
+    if verb in (*STAGES, "apply"):
+        parser.add_argument("--accept", action="store_true")
+    match verb:
+        case "apply":
+            parser.add_argument("--only")
+        case "online":
+            parser.add_argument("action", choices=["push", "rebuild", "verify"])
+            parser.add_argument("--at")
+        case "training-set" | "score":
+            parser.add_argument("service")
+            parser.add_argument("--spine", required=True)
+            parser.add_argument("--out", required=True)
+            parser.add_argument("--time")
+            parser.add_argument("--as-of", choices=["known", "event"], default="known")
+    return parser

@@ -1,0 +1,103 @@
+"""What each verb does in a Spark process: the plan, training sets, scores, Redis.
+
+Every function returns plain values, which ``--json`` prints; ``failed`` among them makes the
+process end with 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from feldspar.compute.windows.functions import AsOf
+from feldspar.graph.plan import plan
+from feldspar.online.rebuild import rebuild as rebuild_views
+from feldspar.online.verify import verify as verify_views
+from feldspar.run.execute import execute
+from feldspar.run.report import report_on
+from feldspar.run.workplace import Workplace
+from feldspar.stores.deployed import observe
+from feldspar.times import from_micros, parse_instant, to_micros
+from feldspar.training.published import compare_with_published
+from feldspar.training.score import score as score_rows
+from feldspar.training.sets import training_set as build_training_set
+
+Answer = dict[str, Any]
+
+
+def apply(work: Workplace, *, accept: bool, only: str | None = None) -> Answer:
+    """Makes the plan and carries it out, whole or the steps of one kind.
+
+    Raises:
+        PlanBlockedError: a breaking change waits for --accept; nothing was run.
+    """
+    observed = observe(work.graph, work.environment, store=work.store, experiments=work.experiments)
+    whole = plan(work.graph, observed, accept=accept)
+    chosen = whole if only is None else whole.of(only)
+    chosen.refuse_blocked()
+    if not chosen.to_run:
+        work.say("nothing to do: everything is up to date")
+    run = execute(chosen, work)
+    return report_on(run, work)
+
+
+def training_set(
+    work: Workplace, service: str, *, spine: str, out: str, time: str | None, as_of: AsOf
+) -> Answer:
+    """Builds a training set for any spine."""
+    found = work.graph.service(service)
+    event = work.graph.table(found.event) if found.event else None
+    manifest = build_training_set(
+        found, event, work.tables, spine=spine, out=out, time=time, as_of=as_of
+    )
+    work.say(f"{manifest.spine_rows} rows in {out}")
+    return asdict(manifest)
+
+
+def score(work: Workplace, service: str, *, spine: str, out: str, time: str | None) -> Answer:
+    """Scores any spine with the champion."""
+    model = work.graph.model_of(service)
+    event = work.graph.table(model.service.event) if model.service.event else None
+    scored = score_rows(
+        model, event, work.tables, experiments=work.experiments, spine=spine, out=out, time=time
+    )
+    work.say(f"{scored.rows} rows in {out}, by version {scored.version}")
+    return asdict(scored)
+
+
+def rebuild(work: Workplace) -> Answer:
+    """Restores Redis from gold."""
+    views = tuple(work.graph.views.values())
+    results = rebuild_views(
+        views, tables=work.tables, store=work.store, clock=work.clock(), progress=work.say
+    )
+    return {"views": [asdict(one) for one in results]}
+
+
+def verify(work: Workplace, *, at: str | None) -> Answer:
+    """Compares Redis with gold at a time, every entity and value."""
+    when = work.clock() if at is None else to_micros(parse_instant(at))
+    pushed = work.store.pushed(tuple(work.graph.views))
+    views = [view for name, view in work.graph.views.items() if name in pushed]
+    work.say(f"comparing {len(views)} views at {from_micros(when):%Y-%m-%d %H:%M:%S}Z")
+    results = verify_views(views, tables=work.tables, store=work.store, at=when)
+    for one in results:
+        work.say(
+            f"{one.view}: {one.entities} entities, {one.compared} values, "
+            f"{one.different} differences"
+        )
+        for example in one.examples:
+            work.say(f"  {example}")
+    different = sum(one.different for one in results)
+    return {"views": [asdict(one) for one in results], "failed": different > 0}
+
+
+def handbook(work: Workplace) -> Answer:
+    """The published model table beside ours; fails where ours is not near enough."""
+    model = work.graph.model("payment_fraud")
+    table = work.graph.table(model.spec.spine)
+    compared = compare_with_published(model, table, work.tables, progress=work.say)
+    return {
+        "models": [asdict(one) for one in compared],
+        "failed": any(one.holds is False for one in compared),
+    }
