@@ -1,0 +1,44 @@
+"""The fixtures that tests share; one Spark and one set of servers for a whole run.
+
+``spark`` works on ``environment``'s lake, a folder of its own for each test. ``stack`` is the real
+S3, Redis and MLflow; its project root is temporary, so it never meets a developer's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+from pyspark.sql import SparkSession
+
+from feldspar.run.session import open_session
+from feldspar.spec.environment import Environment
+from support.places import LocalStack, disk_environment, running_stack
+
+
+@pytest.fixture(scope="session")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """The environment of the session's Spark; its lake is a folder."""
+    return disk_environment(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="session")
+def spark(disk: Environment) -> Iterator[SparkSession]:
+    """One Spark for all tests: local[2], two shuffle partitions, no server."""
+    session = open_session(disk, app_name="tests")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def environment(disk: Environment, request: pytest.FixtureRequest) -> Environment:
+    """``disk`` with a namespace of the test's own."""
+    name = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
+    return disk.model_copy(update={"namespace": f"t_{name}"})
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Real S3, Redis and MLflow servers, on ports of their own."""
+    yield from running_stack(tmp_path_factory.mktemp("stack"))

@@ -1,0 +1,40 @@
+"""How near an engine's answer must be to the oracle's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from feldspar.compute.windows.functions import AggregationPlan
+from property.oracle import Value
+
+
+def difference(
+    item: AggregationPlan, answer: Value, expected: Value, rows: Sequence[Mapping[str, Value]]
+) -> str:
+    """Nothing, or what is wrong with ``answer``.
+
+    Counts, minima and maxima bit for bit; sums and means within 1e-9 of sum(|x|); variances
+    within 1e-9 of their own size and the rounding of squares of deviations.
+    """
+    if answer is None or expected is None:
+        same = answer is expected
+    elif math.isnan(expected) or not math.isfinite(expected):
+        same = answer == expected or (math.isnan(answer) and math.isnan(expected))
+    elif item.function in ("count", "min", "max"):
+        same = answer == expected
+    else:
+        same = answer == expected or abs(answer - expected) <= tolerance(item, abs(expected), rows)
+    return "" if same else f"{item}: {answer!r}, expected {expected!r}"
+
+
+def tolerance(item: AggregationPlan, expected: float, rows: Sequence[Mapping[str, Value]]) -> float:
+    """The greatest difference that rounding may make over the given rows."""
+    values = [row[item.argument] for row in rows] if item.argument is not None else []
+    sizes = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    if item.function in ("sum", "avg"):
+        return 1e-9 * math.fsum(sizes)
+    unit = max(sizes, default=0.0) * 2**-50
+    if item.function == "var":
+        return 1e-9 * expected + unit * unit * len(sizes) + unit * math.sqrt(expected)
+    return 1e-9 * expected + unit * math.sqrt(len(sizes) + 1)

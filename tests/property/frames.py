@@ -1,0 +1,228 @@
+"""Random small frames for the property tests, and the oracle's rows as Arrow tables.
+
+Times lie within some microseconds around 1970 and values repeat, so that ties, neighbours,
+late rows, corrections and equal rows are common and not rare. Half of the frames are drawn value
+by value, which shrinks well but stays sparse; the other half are dense, from a seed: only they
+meet rare conjunctions within some hundred cases.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+
+import pyarrow as pa
+from hypothesis import strategies as st
+
+from feldspar.compute.windows.functions import FUNCTIONS, AggregationPlan
+from feldspar.compute.windows.plan import EventColumns, WindowPlan
+from feldspar.compute.windows.rule import WindowRule
+from property.oracle import Key, Question, Version
+
+CASES = int(os.environ.get("CASES", "300"))
+INSTANT = pa.timestamp("us", tz="UTC")
+KEYS: tuple[Key, ...] = ((1, "23"), (12, "3"), (1, "2"), (123, ""), (1, None), (None, "3"))
+BUSY_KEYS = (*KEYS, *KEYS[:1] * 6, *KEYS[1:2] * 2)
+AMOUNTS = (None, 0.0, 0.1, -2.5, 3.0, 1e9 + 1, 1e9 + 2, 1e9 + 3)
+WILD = (*AMOUNTS, float("nan"), float("inf"), float("-inf"))
+LEVELS = (None, -3, 0, 7, 2**53 + 1)
+RISKY = (None, True, False)
+
+times = st.integers(-12, 12)
+keys = st.sampled_from(KEYS)
+
+
+@st.composite
+def sparse_versions(draw: st.DrawFn, amounts: Sequence[float | None] = AMOUNTS) -> list[Version]:
+    """Rows of few entities and few event ids, so that most ids have several versions."""
+    found = []
+    for position in range(draw(st.integers(0, 14))):
+        event_time = draw(times)
+        found.append(
+            Version(
+                draw(keys),
+                event_time,
+                event_time + draw(st.integers(-2, 9)),
+                draw(st.integers(0, 2)),
+                position,
+                draw(st.one_of(st.none(), st.integers(0, 8))),
+                {
+                    "amount": draw(st.sampled_from(amounts)),
+                    "level": draw(st.sampled_from(LEVELS)),
+                    "risky": draw(st.sampled_from(RISKY)),
+                },
+                draw(st.integers(0, 9)) == 0,
+            )
+        )
+    return draw(st.permutations(found))
+
+
+@st.composite
+def sparse_questions(draw: st.DrawFn, amounts: Sequence[float | None] = AMOUNTS) -> list[Question]:
+    """Spine rows; some twice, some without a key, a time or an event of their own."""
+    one = st.builds(
+        Question,
+        keys,
+        st.one_of(times, times, times, st.none()),
+        st.one_of(st.none(), st.integers(0, 10)),
+        st.fixed_dictionaries(
+            {
+                "amount": st.sampled_from(amounts),
+                "level": st.sampled_from(LEVELS),
+                "risky": st.sampled_from(RISKY),
+            }
+        ),
+    )
+    asked = draw(st.lists(one, max_size=6))
+    return asked + asked[: draw(st.integers(0, 2))]
+
+
+def random_versions(
+    generator: random.Random, size: int, reach: int, amounts: Sequence[float | None] = AMOUNTS
+) -> list[Version]:
+    """``size`` rows within ``reach`` microseconds of 1970; corrections often change the key."""
+    found = []
+    for position in range(size):
+        at = generator.randint(-reach, reach)
+        known = at + generator.choice((0, 0, 1, 6, generator.randint(-2, reach)))
+        event_id = generator.choice((None, *(generator.randint(0, size // 2) for _ in range(9))))
+        found.append(
+            Version(
+                generator.choice(BUSY_KEYS),
+                at,
+                known,
+                generator.randint(0, 2),
+                position,
+                event_id,
+                random_values(generator, amounts),
+                generator.random() < 0.1,
+            )
+        )
+    generator.shuffle(found)
+    return found
+
+
+def random_questions(
+    generator: random.Random, size: int, reach: int, amounts: Sequence[float | None] = AMOUNTS
+) -> list[Question]:
+    """``size`` questions and some of them again; few lack a time."""
+    asked = []
+    for _ in range(size):
+        at = generator.choice((None, *(generator.randint(-reach, reach) for _ in range(9))))
+        own_id = generator.choice((None, *(generator.randint(0, 12) for _ in range(5))))
+        own = random_values(generator, amounts)
+        asked.append(Question(generator.choice(BUSY_KEYS), at, own_id, own))
+    return asked + asked[: size // 5]
+
+
+def random_values(
+    generator: random.Random, amounts: Sequence[float | None]
+) -> dict[str, float | int | None]:
+    """One value for each aggregated column."""
+    return {
+        "amount": generator.choice(amounts),
+        "level": generator.choice(LEVELS),
+        "risky": generator.choice(RISKY),
+    }
+
+
+def versions(amounts: Sequence[float | None] = AMOUNTS) -> st.SearchStrategy[list[Version]]:
+    """Sparse or dense."""
+    dense = st.builds(
+        lambda seed, size: random_versions(random.Random(seed), size, 9, amounts),
+        st.integers(0, 2**32),
+        st.integers(10, 40),
+    )
+    return st.one_of(sparse_versions(amounts), dense)
+
+
+def questions(amounts: Sequence[float | None] = AMOUNTS) -> st.SearchStrategy[list[Question]]:
+    """Sparse or dense."""
+    dense = st.builds(
+        lambda seed, size: random_questions(random.Random(seed), size, 16, amounts),
+        st.integers(0, 2**32),
+        st.integers(10, 30),
+    )
+    return st.one_of(sparse_questions(amounts), dense)
+
+
+rules = st.builds(
+    WindowRule,
+    st.sampled_from((0, 0, 1, 5)),
+    st.sampled_from((0, 0, 1, 3)),
+    st.sampled_from(("known", "event")),
+    st.sampled_from(("include", "exclude")),
+)
+
+
+@st.composite
+def aggregations(draw: st.DrawFn) -> list[AggregationPlan]:
+    """One to six output columns over few windows."""
+    found = []
+    for number in range(draw(st.integers(1, 6))):
+        function = draw(st.sampled_from(FUNCTIONS))
+        arguments = ("amount", "level", "risky") + ((None,) if function == "count" else ())
+        found.append(
+            AggregationPlan(
+                f"{function}_{number}",
+                function,
+                draw(st.sampled_from(arguments)),
+                draw(st.sampled_from((1, 2, 6, 40))),
+                draw(st.sampled_from((None, None, 0, -1.5))),
+            )
+        )
+    return found
+
+
+def window_plan(items: Sequence[AggregationPlan], rule: WindowRule) -> WindowPlan:
+    """The plan over the frames below."""
+    return WindowPlan(
+        spine_keys=("customer", "branch"),
+        event_keys=("who", "where"),
+        spine_time="at",
+        aggregations=tuple(items),
+        own_event_id="payment",
+        own_arguments={"amount": "own_amount", "level": "own_level", "risky": "own_risky"},
+        columns=EventColumns(retracted="_retracted"),
+        delay=rule.delay,
+        serving_delay=rule.serving_delay,
+        as_of=rule.as_of,
+        request_event=rule.request_event,
+    )
+
+
+def spine_table(asked: Sequence[Question]) -> pa.Table:
+    """Questions with a column that nobody asked for, and narrower key types than the rows'."""
+    return pa.table(
+        {
+            "note": pa.array([[place, None] for place in range(len(asked))], pa.list_(pa.int8())),
+            "customer": pa.array([row.key[0] for row in asked], pa.int32()),
+            "branch": pa.array([row.key[1] for row in asked], pa.string()),
+            "at": pa.array([row.time for row in asked], pa.int64()).cast(INSTANT),
+            "payment": pa.array([row.own_id for row in asked], pa.int64()),
+            "own_amount": pa.array([row.own.get("amount") for row in asked], pa.float64()),
+            "own_level": pa.array([row.own.get("level") for row in asked], pa.int64()),
+            "own_risky": pa.array([row.own.get("risky") for row in asked], pa.bool_()),
+        }
+    )
+
+
+def rows_table(rows: Sequence[Version]) -> pa.Table:
+    """Versions with the system columns of gold."""
+    return pa.table(
+        {
+            "who": pa.array([row.key[0] for row in rows], pa.int64()),
+            "where": pa.array([row.key[1] for row in rows], pa.large_string()),
+            "_event_id": pa.array([row.event_id for row in rows], pa.int64()),
+            "_event_time": pa.array([row.event_time for row in rows], pa.int64()).cast(INSTANT),
+            "_known_time": pa.array([row.known_time for row in rows], pa.int64()).cast(INSTANT),
+            "_batch": pa.array([row.batch for row in rows], pa.int64()),
+            "_position": pa.array([row.position for row in rows], pa.int64()),
+            "_retracted": pa.array([row.retracted for row in rows], pa.bool_()),
+            "amount": pa.array([row.values.get("amount") for row in rows], pa.float64()),
+            "level": pa.array([row.values.get("level") for row in rows], pa.int64()),
+            "risky": pa.array([row.values.get("risky") for row in rows], pa.bool_()),
+            "place": pa.array(range(len(rows)), pa.int64()),
+        }
+    )

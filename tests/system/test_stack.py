@@ -1,0 +1,238 @@
+"""The local servers: up, up again, ports, down, and what a wrong address or key says."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from feldspar.cli.main import main
+from feldspar.errors import InputError, StoreError, UnreachableError, UsageError
+from feldspar.spec.environment import STATE_FILE, StackSpec, StorageSpec, load_environment
+from feldspar.stack.lifecycle import down, status, up
+from feldspar.stack.ports import HOST, free_port
+from feldspar.stack.processes import ProcessId, is_alive, stop
+from feldspar.stack.state import StackState, load_state, save_state
+from feldspar.stores.objects import (
+    ensure_bucket,
+    filesystem,
+    list_files,
+    probe,
+    read_bytes,
+    write_bytes,
+)
+from support.places import LocalStack, new_project, silent
+
+SECONDS = 10.0
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    """A stranger's process that lives until it is killed."""
+    return subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+
+
+def seconds_since(begun: float) -> float:
+    return time.monotonic() - begun
+
+
+@pytest.mark.stack
+def test_all_servers_are_well_after_up(stack: LocalStack) -> None:
+    assert [server.condition for server in status(stack.folder)] == ["well", "well", "well"]
+
+
+@pytest.mark.stack
+def test_second_up_starts_nothing(stack: LocalStack) -> None:
+    before = load_state(stack.folder).processes
+    begun = time.monotonic()
+    result = up(stack.folder, StackSpec(), progress=silent)
+    assert (result.started, result.found) == ((), ("s3", "redis", "mlflow"))
+    assert load_state(stack.folder).processes == before
+    assert seconds_since(begun) < SECONDS
+
+
+@pytest.mark.stack
+def test_up_starts_only_what_is_missing(stack: LocalStack) -> None:
+    before = load_state(stack.folder)
+    stop([before.processes["redis"]])
+    result = up(stack.folder, StackSpec(), progress=silent)
+    assert result.started == ("redis",)
+    assert load_state(stack.folder).ports == before.ports
+
+
+@pytest.mark.stack
+def test_state_file_is_for_its_owner_alone(stack: LocalStack) -> None:
+    assert stat.S_IMODE((stack.folder / STATE_FILE).stat().st_mode) == 0o600
+
+
+@pytest.mark.stack
+def test_moved_port_of_a_running_server_says_down_then_up(stack: LocalStack) -> None:
+    with pytest.raises(UsageError, match="make down, then make up"):
+        up(stack.folder, StackSpec(redis_port=free_port(())), progress=silent)
+
+
+@pytest.mark.stack
+def test_doctor_finds_a_running_stack_well(
+    stack: LocalStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["doctor", "--conf", str(stack.folder / "conf")])
+    assert (code, "FAIL" in capsys.readouterr().out) == (0, False)
+
+
+def test_doctor_says_make_up_when_nothing_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["doctor", "--conf", str(new_project(tmp_path))])
+    assert code == 1
+    assert "make up" in capsys.readouterr().out
+
+
+def test_configured_port_in_use_is_named_at_once(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with socket.create_server((HOST, 0)) as stranger:
+        port = stranger.getsockname()[1]
+        with pytest.raises(UsageError, match=f"port {port} for s3 is in use by another program"):
+            up(tmp_path, StackSpec(s3_port=port), progress=silent)
+    assert load_state(tmp_path).processes == {}
+    assert seconds_since(begun) < SECONDS
+
+
+def test_down_leaves_a_stranger_with_a_reused_pid_alone(tmp_path: Path) -> None:
+    with sleeper() as stranger:
+        reused = ProcessId(stranger.pid, started=1.0)
+        save_state(tmp_path, StackState(processes={"redis": reused}))
+        stopped = down(tmp_path, progress=silent)
+        still_there = stranger.poll() is None
+        stranger.kill()
+    assert (stopped, still_there) == ((), True)
+
+
+def test_down_without_a_stack_has_nothing_to_do(tmp_path: Path) -> None:
+    assert down(tmp_path, progress=silent) == ()
+
+
+def test_stack_comes_down_and_environment_says_so(tmp_path: Path) -> None:
+    conf = new_project(tmp_path)
+    up(tmp_path, StackSpec(), progress=silent)
+    try:
+        processes = load_state(tmp_path).processes.values()
+        write_bytes(
+            "s3a://feldspar/kept", b"1", storage=load_environment(conf, "local", {}).storage
+        )
+    finally:
+        stopped = down(tmp_path, progress=silent)
+    assert stopped == ("s3", "redis", "mlflow")
+    assert not any(is_alive(process) for process in processes)
+    with pytest.raises(UsageError, match="make up"):
+        load_environment(conf, "local", dict(os.environ))
+
+
+def test_damaged_state_is_named(tmp_path: Path) -> None:
+    (tmp_path / STATE_FILE).parent.mkdir(parents=True)
+    (tmp_path / STATE_FILE).write_text("{", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"state\.json cannot be read"):
+        status(tmp_path)
+
+
+@pytest.mark.stack
+def test_probe_passes_with_the_right_keys(stack: LocalStack) -> None:
+    probe(stack.environment.storage)
+
+
+def test_wrong_endpoint_is_said_within_seconds() -> None:
+    nobody = f"http://{HOST}:{free_port(())}"
+    storage = StorageSpec(root="s3a://b/x", endpoint=nobody, access_key="a", secret_key="b")
+    begun = time.monotonic()
+    with pytest.raises(UnreachableError, match=f"nothing answers at {nobody}"):
+        probe(storage)
+    assert seconds_since(begun) < SECONDS
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    ("field", "code"),
+    [("access_key", "InvalidAccessKeyId"), ("secret_key", "SignatureDoesNotMatch")],
+)
+def test_wrong_credentials_are_said_within_seconds(
+    stack: LocalStack, field: str, code: str
+) -> None:
+    storage = stack.environment.storage.model_copy(update={field: "wrong"})
+    begun = time.monotonic()
+    with pytest.raises(StoreError, match=rf"refuses the credentials \({code}\)") as caught:
+        probe(storage)
+    assert not isinstance(caught.value, UnreachableError)
+    assert seconds_since(begun) < SECONDS
+
+
+@pytest.mark.stack
+def test_missing_bucket_is_named(stack: LocalStack) -> None:
+    storage = stack.environment.storage.model_copy(update={"root": "s3a://nowhere/lake"})
+    with pytest.raises(StoreError, match="has no bucket 'nowhere'"):
+        probe(storage)
+
+
+@pytest.mark.stack
+def test_bucket_is_made_once(stack: LocalStack) -> None:
+    storage = stack.environment.storage.model_copy(update={"root": "s3a://second/lake"})
+    ensure_bucket(storage)
+    ensure_bucket(storage)
+    probe(storage)
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, StorageSpec]:
+    """A folder and a bucket: whatever holds for files holds in both."""
+    if request.param == "folder":
+        return str(tmp_path / "files"), StorageSpec(root=str(tmp_path))
+    stack: LocalStack = request.getfixturevalue("stack")
+    return f"s3a://feldspar/{tmp_path.name}", stack.environment.storage
+
+
+@pytest.mark.stack
+def test_files_are_listed_below_a_prefix_without_what_is_hidden(
+    place: tuple[str, StorageSpec],
+) -> None:
+    root, storage = place
+    for name in ("a/2.csv", "a/1.csv", "a/_log/0.json", "a/.part", "ab/3.csv"):
+        write_bytes(f"{root}/{name}", b"rows", storage=storage)
+    found = list_files(f"{root}/a", storage)
+    assert [(file.uri, file.size) for file in found] == [
+        (f"{root}/a/1.csv", 4),
+        (f"{root}/a/2.csv", 4),
+    ]
+
+
+@pytest.mark.stack
+def test_one_file_is_listed_by_its_name(place: tuple[str, StorageSpec]) -> None:
+    root, storage = place
+    write_bytes(f"{root}/one.csv", b"rows", storage=storage)
+    assert [file.uri for file in list_files(f"{root}/one.csv", storage)] == [f"{root}/one.csv"]
+
+
+@pytest.mark.stack
+def test_bytes_are_read_back_and_replaced(place: tuple[str, StorageSpec]) -> None:
+    root, storage = place
+    for content in (b"old", b"new"):
+        write_bytes(f"{root}/x", content, storage=storage)
+    assert read_bytes(f"{root}/x", storage) == b"new"
+
+
+@pytest.mark.stack
+def test_file_that_is_not_there_is_named(place: tuple[str, StorageSpec]) -> None:
+    root, storage = place
+    with pytest.raises(InputError, match="there is no such file"):
+        read_bytes(f"{root}/none", storage)
+
+
+@pytest.mark.stack
+def test_arrow_reads_what_was_written(place: tuple[str, StorageSpec]) -> None:
+    root, storage = place
+    write_bytes(f"{root}/x", b"rows", storage=storage)
+    files, path = filesystem(storage, f"{root}/x")
+    with files.open_input_stream(path) as stream:
+        assert stream.read() == b"rows"

@@ -1,0 +1,111 @@
+"""Packed values come back as they went in, and order as their rows do."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feldspar.errors import StoreError
+from feldspar.spec.types import ColumnType
+from feldspar.stores.rows import (
+    HEADER_BYTES,
+    RANK_BYTES,
+    Layout,
+    StoredEvents,
+    StoredRow,
+    pack_events,
+    pack_rows,
+    unpack_events,
+    unpack_rows,
+)
+
+LONGS = st.integers(-(2**63), 2**63 - 1)
+INTS = st.integers(-(2**31), 2**31 - 1)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+VALUES = {
+    ColumnType.BOOLEAN: st.booleans(),
+    ColumnType.INT: INTS,
+    ColumnType.BIGINT: LONGS,
+    ColumnType.DOUBLE: st.floats(allow_nan=False),
+    ColumnType.STRING: TEXTS,
+    ColumnType.TIMESTAMP: LONGS,
+    ColumnType.DATE: INTS,
+}
+TYPES = st.lists(st.sampled_from(list(ColumnType)), max_size=10)
+
+
+@st.composite
+def rows_of_a_view(draw: st.DrawFn) -> tuple[Layout, tuple[StoredRow, ...]]:
+    columns = tuple((f"c{index}", kind) for index, kind in enumerate(draw(TYPES)))
+    values = st.fixed_dictionaries({name: st.none() | VALUES[kind] for name, kind in columns})
+    rows = st.lists(st.builds(StoredRow, LONGS, LONGS, LONGS, LONGS, LONGS, values), max_size=4)
+    return Layout("v", "row", columns), tuple(draw(rows))
+
+
+@st.composite
+def events_of_a_view(draw: st.DrawFn) -> tuple[Layout, StoredEvents]:
+    columns = tuple((f"c{index}", kind) for index, kind in enumerate(draw(TYPES)))
+    size = draw(st.integers(0, 20))
+
+    def column(values: st.SearchStrategy[object]) -> list[object]:
+        return draw(st.lists(values, min_size=size, max_size=size))
+
+    ids = column(st.none() | draw(st.sampled_from([TEXTS, LONGS])))
+    clocks = [column(LONGS) for _ in range(4)]
+    arguments = {name: column(st.none() | VALUES[kind]) for name, kind in columns}
+    events = StoredEvents(ids, *clocks, column(st.booleans()), arguments)  # type: ignore[arg-type]
+    return Layout("v", "events", columns), events
+
+
+@given(rows_of_a_view(), st.integers(0, 2**40))
+def test_rows_come_back_as_they_were_packed(
+    given_rows: tuple[Layout, tuple[StoredRow, ...]], epoch: int
+) -> None:
+    layout, rows = given_rows
+
+    packed = pack_rows(layout, rows, epoch=epoch)
+
+    assert unpack_rows(layout, packed) == rows
+
+
+@given(events_of_a_view(), LONGS)
+def test_events_come_back_as_they_were_packed(
+    given_events: tuple[Layout, StoredEvents], version: int
+) -> None:
+    layout, events = given_events
+
+    packed = pack_events(layout, events, epoch=1, version=version)
+
+    assert unpack_events(layout, packed) == events
+
+
+@given(st.tuples(*[LONGS] * 8))
+def test_the_order_of_rank_bytes_is_the_order_of_rows(numbers: tuple[int, ...]) -> None:
+    layout = Layout("v", "row", ())
+    first, second = (StoredRow(*four, 0, {}) for four in (numbers[:4], numbers[4:]))
+    ranks = [
+        pack_rows(layout, [row], epoch=0)[HEADER_BYTES + 4 : HEADER_BYTES + 4 + RANK_BYTES]
+        for row in (first, second)
+    ]
+
+    assert (ranks[0] < ranks[1]) == (first.rank < second.rank)
+
+
+def test_not_a_number_is_kept_and_is_not_null() -> None:
+    layout = Layout("v", "row", (("x", ColumnType.DOUBLE),))
+
+    packed = pack_rows(layout, [StoredRow(1, 2, 3, 4, 5, {"x": math.nan})], epoch=0)
+
+    assert math.isnan(unpack_rows(layout, packed)[0].values["x"])
+
+
+def test_a_value_of_another_layout_is_refused_by_name() -> None:
+    old = Layout("customer_features", "row", (("age", ColumnType.INT),))
+    new = Layout("customer_features", "row", (("age", ColumnType.DOUBLE),))
+    packed = pack_rows(old, [StoredRow(1, 1, 0, 0, 1, {"age": 40})], epoch=0)
+
+    with pytest.raises(StoreError, match=r"view customer_features .* packed by another definition"):
+        unpack_rows(new, packed)
