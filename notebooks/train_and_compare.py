@@ -83,8 +83,8 @@ for name, model in candidates.items():
 for model in project.models():
     for version in model["versions"]:
         mark = "champion" if version["version"] == model["champion"] else ""
-        figures = {name: round(value, 3) for name, value in version["metrics"].items()}
-        shown = {name: figures[name] for name in ("auc", "average_precision", "brier") if name in figures}
+        figures = version["metrics"]
+        shown = {name: round(figures[name], 3) for name in figures if name.startswith("test_")}
         print(f"{model['model']} {version['version']} {mark}: {shown}")
 
 # COMMAND ----------

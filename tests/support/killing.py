@@ -39,7 +39,9 @@ mlflow: {{tracking_uri: "sqlite:///{folder}/mlflow.db"}}
 spark:
   master: local[2]
   driver_memory: 1g
-  conf: {{spark.sql.shuffle.partitions: "2"}}
+  conf:
+    spark.sql.shuffle.partitions: "2"
+    spark.driver.extraJavaOptions: -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 """
 NOT_COMPARED = {"_ingested_at", "_batch", "recorded_at", "finished_at", "checked_at", "modified"}
 START = datetime(2018, 4, 1, tzinfo=UTC)

@@ -23,7 +23,12 @@ REPOSITORY = Path(__file__).parents[2]
 SMALL_SPARK = SparkSpec(
     master="local[2]",
     driver_memory="2g",
-    conf={"spark.sql.shuffle.partitions": "2", "spark.default.parallelism": "2"},
+    conf={
+        "spark.sql.shuffle.partitions": "2",
+        "spark.default.parallelism": "2",
+        # tests are short: the second compiler would cost more than it gives
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    },
 )
 
 

@@ -46,7 +46,13 @@ TRAINING = TrainingSummary(
     chosen="forest",
     optimised="average_precision",
     learners=(LearnerScore("forest", 0.63, 9), LearnerScore("logistic", 0.601, 4)),
-    metrics={"auc": 0.871, "average_precision": 0.641, "brier": 0.0041, "prevalence": 0.0084},
+    metrics={
+        "auc": 0.871,
+        "average_precision": 0.641,
+        "brier": 0.0041,
+        "prevalence": 0.0084,
+        "positives": 7.0,
+    },
     promoted=True,
     decision="average_precision 0.6410 beats a constant answer (0.0084)",
     version="4",
@@ -144,6 +150,10 @@ def test_a_run_with_nothing_to_do_says_so_in_the_terminal() -> None:
 
 def test_a_failed_run_shows_its_error_on_the_page_and_in_the_terminal() -> None:
     assert all("Redis does not answer" in text for text in (render(FULL), printed(FULL)))
+
+
+def test_numbers_of_rows_are_whole_on_the_page() -> None:
+    assert "positives<b>7</b>" in render(FULL)
 
 
 def test_equal_records_give_equal_pages() -> None:

@@ -81,6 +81,7 @@ def render(record: RunRecord) -> str:
     return environment.get_template("page.html").render(
         record=record,
         headline=words.headline(record),
+        metric_value=words.metric_value,
         volumes=[(daily, _daily_pictures(daily)) for daily in record.volumes if daily.days],
         trainings=[(training, _training_pictures(training)) for training in record.trainings],
         quarantine=_picture("Quarantined rows by reason", plots.quarantine(record.reasons))

@@ -13,6 +13,7 @@ _METRICS = {
     "rows": "rows",
     "positives": "positives",
 }
+_COUNTS = ("rows", "positives")
 
 
 def headline(record: RunRecord) -> str:
@@ -52,12 +53,21 @@ def duration(number: float) -> str:
 
 
 def figure(number: float) -> str:
-    """A figure between 0 and 1, or a count.
+    """A figure between 0 and 1.
 
-    >>> figure(0.87123), figure(120000.0)
-    ('0.871', '120,000')
+    >>> figure(0.87123)
+    '0.871'
     """
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3f}"
+    return f"{number:.3f}"
+
+
+def metric_value(name: str, number: float) -> str:
+    """A metric's figure; numbers of rows are whole.
+
+    >>> metric_value("auc", 0.87123), metric_value("positives", 1204.0)
+    ('0.871', '1,204')
+    """
+    return f"{number:,.0f}" if name in _COUNTS else figure(number)
 
 
 def metric_name(name: str) -> str:

@@ -7,8 +7,11 @@ run: what was committed stays, and the next plan goes on from there.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from feldspar.errors import FeldsparError
@@ -50,6 +53,13 @@ Result = (
 )
 
 
+SIDE_BY_SIDE = 3
+"""How many lanes of steps run at once: most of a small step is waiting for commits."""
+FINISHING = ("quality", "online", "train")
+"""Kinds that only read gold: none waits for another."""
+LONGEST_FIRST = {"train": -2, "quality": -1}
+
+
 @dataclass(frozen=True)
 class Done:
     """One executed step: what came of it, in how many seconds; ``note`` where it did nothing."""
@@ -58,6 +68,12 @@ class Done:
     result: Result | None
     seconds: float
     note: str = ""
+
+
+@dataclass(frozen=True)
+class _Failed:
+    step: Step
+    error: FeldsparError
 
 
 @dataclass(frozen=True)
@@ -73,26 +89,72 @@ class Run:
 
 
 def execute(plan: Plan, work: Workplace) -> Run:
-    """Carries out the steps that run, until one fails.
+    """Carries out the steps that run, kind by kind, until one fails.
 
-    A failure is part of the returned run, so that what was done before it is reported; the
-    caller raises it afterwards.
+    A failure is part of the returned run, so that what was done is reported; the caller raises
+    it afterwards. Steps of one kind that do not build on each other share the machine.
     """
     started, begun = utc_now(), time.monotonic()
     done: list[Done] = []
-    for step in plan.to_run:
+    failure: _Failed | None = None
+    for _, alike in groupby(plan.to_run, key=_phase):
+        for lanes in _waves(list(alike)):
+            finished, failure = _side_by_side(lanes, work)
+            done.extend(finished)
+            if failure is not None:
+                break
+        if failure is not None:
+            break
+    failed, error = (failure.step, failure.error) if failure else (None, None)
+    seconds = time.monotonic() - begun
+    return Run(plan, started, seconds, tuple(done), failed=failed, failure=error)
+
+
+def _phase(step: Step) -> str:
+    return "finish" if step.verb in FINISHING else step.verb
+
+
+def _waves(steps: list[Step]) -> Iterator[list[list[Step]]]:
+    """Lanes of steps to run together; within a lane one step follows the other.
+
+    Suites share one folder of files and models one machine: each kind is one lane. While tables
+    are made the first lane goes ahead alone: it creates the tables that all share.
+    """
+    lanes: dict[str, list[Step]] = {}
+    for step in sorted(steps, key=lambda step: LONGEST_FIRST.get(step.verb, 0)):
+        key = step.verb if step.verb in LONGEST_FIRST else step.name
+        lanes.setdefault(key, []).append(step)
+    first, *others = lanes.values()
+    if _phase(steps[0]) == "finish":
+        yield [first, *others]
+        return
+    yield [first]
+    if others:
+        yield others
+
+
+def _side_by_side(lanes: list[list[Step]], work: Workplace) -> tuple[list[Done], _Failed | None]:
+    """Runs lanes in threads; the steps done, and the first failure in order of the lanes."""
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        outcomes = list(pool.map(lambda lane: _in_order(lane, work), lanes))
+    done = [one for finished, _ in outcomes for one in finished]
+    return done, next((failure for _, failure in outcomes if failure is not None), None)
+
+
+def _in_order(lane: list[Step], work: Workplace) -> tuple[list[Done], _Failed | None]:
+    done: list[Done] = []
+    for step in lane:
         before = time.monotonic()
         work.say(f"{step.verb} {step.name}: {step.reason}")
         try:
             with told_clearly(f"{step.verb} {step.name}", log=work.log):
                 result, note = _carried_out(step, work)
         except FeldsparError as error:
-            seconds = time.monotonic() - begun
-            return Run(plan, started, seconds, tuple(done), failed=step, failure=error)
+            return done, _Failed(step, error)
         seconds = time.monotonic() - before
         work.say(f"{step.verb} {step.name}: {note or 'done'} in {seconds:.1f} s")
         done.append(Done(step, result, seconds, note))
-    return Run(plan, started, time.monotonic() - begun, tuple(done))
+    return done, None
 
 
 def _carried_out(step: Step, work: Workplace) -> tuple[Result | None, str]:

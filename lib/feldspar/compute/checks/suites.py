@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -124,6 +125,7 @@ def data_docs(folder: Path) -> Path:
     return folder.joinpath(*SITE)
 
 
+@cache
 def _context(folder: Path) -> FileDataContext:
     folder.mkdir(parents=True, exist_ok=True)
     context = gx.get_context(mode="file", project_root_dir=str(folder))

@@ -64,8 +64,8 @@ def add_features(
     """
     _check(spine, service, columns)
     working = _prepared(spine, service, gold=gold, columns=columns)
-    event = _EVENT if columns.event_id else None
     for view in service.views:
+        event = _EVENT if columns.event_id and view.table == service.event else None
         rows = gold[view.name]
         keys = tuple(_KEY + key for key in view.keys)
         match view:
@@ -111,7 +111,7 @@ def _prepared(
     for view in service.views:
         for key in view.keys:
             extra[_KEY + key] = F.col(f"`{key}`").cast(gold[view.name].schema[key].dataType)
-        if columns.event_id and isinstance(view, WindowedView):
+        if columns.event_id and isinstance(view, WindowedView) and view.table == service.event:
             id_type = gold[view.name].schema[EVENT_ID].dataType
             extra[_EVENT] = F.col(f"`{columns.event_id}`").cast(id_type)
             extra.update(_own_values(view, service))

@@ -85,6 +85,11 @@ def table_state(lake: Lake, layer: str, name: str, *, cursors: Iterable[str]) ->
     )
 
 
+def is_empty(lake: Lake, layer: str, name: str) -> bool:
+    """Whether the newest version of a table has no files, and so no rows."""
+    return int(open_table(lake, layer, name).get_add_actions().num_rows) == 0
+
+
 def cursor_version(lake: Lake, layer: str, name: str, *, app: str) -> int | None:
     """How far a cursor has come in a table; None where it never wrote."""
     try:

@@ -107,8 +107,10 @@ class SparkTables:
         partition_by: Sequence[str] = (),
     ) -> None:
         """An empty table in place of the old one, in one commit; old versions stay readable."""
+        # createOrReplace takes a path that is there for a table to be created, and refuses
+        there = self.exists(layer, name)
         self._define(
-            DeltaTable.createOrReplace(self.spark),
+            DeltaTable.replace(self.spark) if there else DeltaTable.create(self.spark),
             self.lake.uri(layer, name),
             schema=schema,
             properties=properties,
@@ -176,6 +178,9 @@ class SparkTables:
         Returns:
             The commit that carries ``txn``; its ``rows`` are the rows inserted.
         """
+        if log.is_empty(self.lake, layer, name):
+            # nothing to be the same as: a plain append costs half of a MERGE
+            return self.append(df, layer, name, txn=txn)
         # Delta takes a MERGE's txn from session settings alone: a session of its own, so that
         # no other write of this application inherits it (measured: settings leak otherwise)
         session = self.spark.newSession()
