@@ -10,7 +10,7 @@ import pytest
 from support.killing import Project, write_payments
 from support.valkey import valkey
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ class FinishedRun(Protocol):
     def environ(self) -> Mapping[str, str]: ...
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_as_plain_python(path: Path, small_lake: FinishedRun) -> None:
     done = subprocess.run(

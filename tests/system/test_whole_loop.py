@@ -21,7 +21,7 @@ from feldspar.times import from_micros
 from support.http import serving
 from support.whole_project import STAGES, Finished, WholeProject
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow]
+pytestmark = [pytest.mark.stack, pytest.mark.long]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -46,7 +46,7 @@ def test_a_second_run_changes_nothing_and_says_so(small_lake: WholeProject) -> N
 
 def _state(project: WholeProject) -> dict[str, Any]:
     """Versions of all tables, everything in the registry, the cursors of Redis."""
-    tables = {one["name"]: one["version"] for one in project.answer("show", "tables")["tables"]}
+    tables = {one["table"]: one["version"] for one in project.answer("show", "tables")["tables"]}
     with OnlineStore.of(project.environment) as store:
         cursors = store.pushed(("customer_spend", "terminal_risk", "customer_features"))
     registry = project.answer("registry", "dump")
