@@ -12,6 +12,7 @@ from feldspar.features.gold import build_view
 from feldspar.graph.steps import FeaturesStep, Mode
 from feldspar.spec.environment import Environment
 from feldspar.stores.tables import log
+from feldspar.stores.tables.spark import Declared
 from support.pipeline import TO_GOLD, Pipeline, open_pipeline
 from support.small_project import FILES
 
@@ -156,7 +157,7 @@ def add_empty_column(pipeline: Pipeline) -> None:
     known = pipeline.tables.read("gold", view.name)
     (new,) = (one for one in view.columns if one.name not in known.columns)
     schema = known.schema.add(new.name, new.type.spark)
-    pipeline.tables.ensure("gold", view.name, schema=schema, properties={})
+    pipeline.tables.ensure("gold", view.name, Declared(schema))
 
 
 def test_a_step_with_nothing_new_writes_nothing(pipeline: Pipeline) -> None:

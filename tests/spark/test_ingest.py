@@ -20,7 +20,7 @@ from feldspar.ingest.probe import probe_files
 from feldspar.ingest.result import IngestResult
 from feldspar.names import BATCH, POSITION, cursor
 from feldspar.spec.environment import Environment
-from feldspar.stores.tables.spark import Txn
+from feldspar.stores.tables.log import Txn
 from support.pipeline import HEADER, NOW, Pipeline, open_pipeline
 
 LINE = "1,2018-04-01T10:00:00Z,7,3,12.5,false"

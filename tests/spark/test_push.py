@@ -28,7 +28,8 @@ from feldspar.spec.environment import Environment, RedisSpec
 from feldspar.spec.loading import load_definitions
 from feldspar.stores.online import OnlineSettings, OnlineStore
 from feldspar.stores.tables.lake import Lake
-from feldspar.stores.tables.spark import SparkTables, Txn
+from feldspar.stores.tables.log import Txn
+from feldspar.stores.tables.spark import Declared, SparkTables
 from feldspar.times import to_micros
 from support.places import disk_environment
 from support.small_project import write_project
@@ -82,9 +83,9 @@ class Shop:
         for view in self.views:
             rows = [self._row(view, one, place) for place, one in enumerate(payments)]
             frame = self.tables.spark.createDataFrame(rows, _ddl(view))
-            self.tables.ensure("gold", view.name, schema=frame.schema, properties={})
+            declared = Declared(frame.schema)
             txn = Txn(f"features:{view.name}#0", self.batch)
-            self.tables.append(frame, "gold", view.name, txn=txn)
+            self.tables.append(frame, "gold", view.name, txn=txn, declared=declared)
         self.batch += 1
 
     def _row(self, view: View, one: Payment, place: int) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from feldspar.monitor.quality import QualityResult
 from feldspar.names import BATCH
 from feldspar.spec.environment import Environment
-from feldspar.stores.tables.spark import Txn
+from feldspar.stores.tables.log import Txn
 from support.pipeline import TO_GOLD, Pipeline, open_pipeline
 from support.places import REPOSITORY
 

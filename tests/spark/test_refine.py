@@ -23,7 +23,8 @@ from feldspar.refine.table import QUARANTINE_COLUMNS, SYSTEM
 from feldspar.refine.upstream import Upstream
 from feldspar.spec.environment import Environment
 from feldspar.spec.loading import load_definitions
-from feldspar.stores.tables.spark import Txn
+from feldspar.stores.tables.log import Txn
+from feldspar.stores.tables.spark import Declared
 from support.pipeline import HEADER, NOW, Pipeline, open_pipeline
 from support.small_project import FILES, write_project
 
@@ -312,8 +313,8 @@ class TestCopies:
     ) -> None:
         tables = open_pipeline(spark, disk, tmp_path).tables
         stored = spark.sql(self.ROWS.format(hour="11", position=0))
-        tables.ensure("silver", "copies", schema=stored.schema, properties={})
-        tables.append(stored, "silver", "copies", txn=Txn("test", 1))
+        declared = Declared(stored.schema)
+        tables.append(stored, "silver", "copies", txn=Txn("test", 1), declared=declared)
         copies = [self.ROWS.format(hour=h, position=p) for h, p in (("10", 1), ("12", 2))]
 
         commit = tables.merge_new(

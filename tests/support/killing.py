@@ -27,7 +27,7 @@ from feldspar.stores.online import OnlineStore
 from feldspar.stores.rows import layout_of, unpack_events, unpack_rows
 from feldspar.stores.tables import arrow
 from feldspar.stores.tables.lake import Lake
-from support.places import REPOSITORY
+from support.places import QUICK_JAVA, REPOSITORY
 from support.small_project import write_project
 
 ENVIRONMENT = """\
@@ -41,7 +41,7 @@ spark:
   driver_memory: 1g
   conf:
     spark.sql.shuffle.partitions: "2"
-    spark.driver.extraJavaOptions: -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
+    spark.driver.extraJavaOptions: {java}
 """
 NOT_COMPARED = {"_ingested_at", "_batch", "recorded_at", "finished_at", "checked_at", "modified"}
 START = datetime(2018, 4, 1, tzinfo=UTC)
@@ -77,7 +77,7 @@ class Project:
         conf = write_project(folder)
         shutil.rmtree(conf / "models")
         (conf / "environments").mkdir()
-        text = ENVIRONMENT.format(redis=redis, folder=folder)
+        text = ENVIRONMENT.format(redis=redis, folder=folder, java=QUICK_JAVA)
         (conf / "environments" / "disk.yaml").write_text(text, encoding="utf-8")
         shutil.copytree(REPOSITORY / "jobs", folder / "jobs")
         write_payments(folder / "data" / "payments" / "first.csv", first=0, rows=600)
@@ -100,6 +100,10 @@ class Project:
     def commits(self, layer: str, name: str) -> int:
         """How many versions a table has."""
         return len(list((self.table(layer, name) / "_delta_log").glob("*.json")))
+
+    def data_files(self, layer: str, name: str) -> int:
+        """How many files of rows lie in a table's folder, committed or not."""
+        return len(list(self.table(layer, name).glob("*.parquet")))
 
     def start(self) -> subprocess.Popen[bytes]:
         """``jobs/apply.py`` by spark-submit, leading a process group of its own."""

@@ -20,14 +20,16 @@ from feldspar.stack.lifecycle import down, up
 
 REPOSITORY = Path(__file__).parents[2]
 
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m -XX:+UseSerialGC"
+"""Tests are short: the second compiler would cost more than it gives. Without it the JVM reserves
+so little for code that Spark fills it within minutes."""
 SMALL_SPARK = SparkSpec(
     master="local[2]",
     driver_memory="2g",
     conf={
         "spark.sql.shuffle.partitions": "2",
         "spark.default.parallelism": "2",
-        # tests are short: the second compiler would cost more than it gives
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": QUICK_JAVA,
     },
 )
 

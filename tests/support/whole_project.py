@@ -15,7 +15,7 @@ from typing import Any
 
 from feldspar.launch.submit import submit_command, submit_variables
 from feldspar.spec.environment import Environment, load_environment
-from support.places import REPOSITORY
+from support.places import QUICK_JAVA, REPOSITORY
 
 NAMESPACE = "whole"
 PATIENCE = 600
@@ -49,8 +49,7 @@ class WholeProject:
             path.write_text(short, encoding="utf-8")
         settings = folder / "conf" / "environments" / "local.yaml"
         text = settings.read_text(encoding="utf-8")
-        # little data: the second compiler would cost more than it gives
-        short = text.replace("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        short = text.replace("-XX:+UseParallelGC", QUICK_JAVA)
         settings.write_text(short, encoding="utf-8")
         library = os.pathsep.join([str(REPOSITORY / "lib"), os.environ.get("PYTHONPATH", "")])
         return WholeProject(

@@ -34,27 +34,34 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, servers: tuple[str, st
 
 @pytest.fixture(scope="module")
 def disturbed(tmp_path_factory: pytest.TempPathFactory, servers: tuple[str, str]) -> Project:
-    """First killed between bronze and its list, before silver, and within the MERGE; the second
-    load killed between silver and ledger, and between gold and Redis."""
+    """The first load is killed between bronze and its list, before silver, and in silver's first
+    append; the second inside the MERGE into silver, before the ledger, and before Redis."""
     project = Project.make(tmp_path_factory.mktemp("disturbed"), servers[1])
     project.kill_when(
-        lambda: project.commits("bronze", "payments") == 2 and not project.commits("ops", "files")
+        lambda: project.commits("bronze", "payments") == 1 and not project.commits("ops", "files")
     )
     project.kill_when(
         lambda: (
-            project.commits("quarantine", "transactions") == 2
-            and project.commits("silver", "transactions") < 2
+            project.commits("quarantine", "transactions") == 1
+            and project.commits("silver", "transactions") == 0
         )
     )
     project.kill_when(
         lambda: (
-            any(project.table("silver", "transactions").glob("*.parquet"))
-            and project.commits("silver", "transactions") == 1
+            project.data_files("silver", "transactions") > 0
+            and project.commits("silver", "transactions") == 0
         )
     )
     project.apply()
     _more(project)
     silver, ledger = project.commits("silver", "transactions"), project.commits("ops", "ledger")
+    files = project.data_files("silver", "transactions")
+    project.kill_when(
+        lambda: (
+            project.data_files("silver", "transactions") > files
+            and project.commits("silver", "transactions") == silver
+        )
+    )
     project.kill_when(
         lambda: (
             project.commits("silver", "transactions") == silver + 1

@@ -6,12 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-import httpx
-
-from feldspar.stack.ports import HOST, free_port
-from feldspar.stack.processes import ended_within, spawn, stop
 from feldspar.stores.online import OnlineStore
 from support.scoring import NOON, Payment, environment_with, put_features, small_graph
+from support.serving_process import serving_process
 from support.valkey import valkey
 
 ENVIRONMENT = """\
@@ -21,8 +18,6 @@ storage: {root: lake}
 redis: {url: "${SHOP_REDIS}"}
 mlflow: {tracking_uri: "${SHOP_MLFLOW}"}
 """
-_POLL_SECONDS = 0.2
-_TRIES = 600
 
 
 def _variables(folder: Path, url: str) -> dict[str, str]:
@@ -48,27 +43,9 @@ def test_the_process_serves_the_project_that_variables_name(tmp_path: Path) -> N
     with valkey(tmp_path / "valkey") as server:
         with OnlineStore.of(environment_with(tmp_path, server.url, "shop")) as store:
             put_features(graph, store, {1: [Payment(1, 10.0, 0.5)]})
-        port = free_port(())
-        command = [sys.executable, "-m", "feldspar.serving", "--host", HOST, "--port", str(port)]
-        process = spawn(
-            command, variables=_variables(tmp_path, server.url), log=tmp_path / "serving.log"
-        )
-        try:
-            with httpx.Client(base_url=f"http://{HOST}:{port}", trust_env=False) as client:
-                for _ in range(_TRIES):
-                    if _answers(client) or ended_within(process, _POLL_SECONDS):
-                        break
-                answer = client.post("/features", json={"service": "lending", "customer_id": 1})
-        finally:
-            stop([process])
+        variables, log = _variables(tmp_path, server.url), tmp_path / "serving.log"
+        with serving_process(Path(sys.executable), variables, log=log) as client:
+            answer = client.post("/features", json={"service": "lending", "customer_id": 1})
 
-    log = (tmp_path / "serving.log").read_text(encoding="utf-8")
-    assert answer.status_code == 200, log
+    assert answer.status_code == 200, log.read_text(encoding="utf-8")
     assert answer.json()["timestamp"] == NOON.isoformat().replace("+00:00", "Z")
-
-
-def _answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/health").status_code == 200
-    except httpx.TransportError:
-        return False

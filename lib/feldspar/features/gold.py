@@ -7,19 +7,19 @@ A late or corrected row is one more row: nothing that was written is touched.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from feldspar.compute.expressions.spark import column
 from feldspar.graph.graph import Table
 from feldspar.graph.steps import FeaturesStep, Mode
 from feldspar.graph.view import View, WindowedView
 from feldspar.names import BATCH, BUCKET, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION, cursor
-from feldspar.stores.tables.log import DEFINITION, GENERATION, SOURCE_GENERATION
-from feldspar.stores.tables.spark import SparkTables, Txn, nullable
+from feldspar.stores.tables.log import DEFINITION, GENERATION, SOURCE_GENERATION, Txn
+from feldspar.stores.tables.spark import Declared, SparkTables, nullable
 
 BUCKETS = 8
 """Partitions by entity of a gold table; written with the table, read from there."""
@@ -47,14 +47,16 @@ def build_view(
     """
     upto = tables.version("silver", view.table)
     txn = Txn(cursor("features", view.name, step.generation), upto)
-    backfilled = _prepare(step, view, table, tables=tables, progress=progress)
+    declared = _declared(step, view, table, tables)
+    backfilled = _prepare(step, view, table, declared, tables=tables, progress=progress)
     if upto == step.after:
+        tables.ensure("gold", view.name, declared)
         return FeaturesResult(view.name, 0, tables.version("gold", view.name), backfilled)
     progress(f"{step.name}: rows of silver.{view.table} after version {step.after} up to {upto}")
     rows = gold_rows(tables.added("silver", view.table, after=step.after, upto=upto), view, table)
     # one task a bucket writes one file a bucket
     spread = rows.repartition(BUCKETS, BUCKET)
-    commit = tables.append(spread, "gold", view.name, txn=txn)
+    commit = tables.append(spread, "gold", view.name, txn=txn, declared=declared)
     return FeaturesResult(view.name, commit.rows, commit.version, backfilled)
 
 
@@ -77,32 +79,42 @@ def bucket_of(view: View) -> Column:
     return F.pmod(F.xxhash64(*keys), F.lit(BUCKETS)).cast("int")
 
 
-def _prepare(
-    step: FeaturesStep, view: View, table: Table, *, tables: SparkTables, progress: Progress
-) -> tuple[str, ...]:
-    """The table with the view's columns and definition; returns the columns it had to fill."""
-    schema = _schema(view, table, tables)
+def _declared(step: FeaturesStep, view: View, table: Table, tables: SparkTables) -> Declared:
     properties = {
         DEFINITION: view.definition,
         GENERATION: str(step.generation),
         SOURCE_GENERATION: str(step.source_generation),
         "feldspar.buckets": str(BUCKETS),
     }
-    if step.mode is Mode.REBUILD:
-        tables.replace(
-            "gold", view.name, schema=schema, properties=properties, partition_by=[BUCKET]
-        )
-        return ()
-    added: tuple[str, ...] = ()
-    if step.mode is Mode.BACKFILL:
-        known = set(tables.read("gold", view.name).columns)
-        added = tuple(one.name for one in view.columns if one.name not in known)
-        # the definition is recorded after the fill: a stop in between repeats it
-        kept = {key: value for key, value in properties.items() if key != DEFINITION}
-        tables.ensure("gold", view.name, schema=schema, properties=kept, partition_by=[BUCKET])
-        _fill(step, view, table, tables=tables, progress=progress)
-    tables.ensure("gold", view.name, schema=schema, properties=properties, partition_by=[BUCKET])
-    return added
+    schema = nullable(gold_rows(tables.read("silver", view.table), view, table).schema)
+    return Declared(schema, properties, partition_by=(BUCKET,))
+
+
+def _prepare(
+    step: FeaturesStep,
+    view: View,
+    table: Table,
+    declared: Declared,
+    *,
+    tables: SparkTables,
+    progress: Progress,
+) -> tuple[str, ...]:
+    """An empty table for a rebuild, full columns for a backfill; returns the columns it filled."""
+    match step.mode:
+        case Mode.REBUILD:
+            tables.replace("gold", view.name, declared)
+            return ()
+        case Mode.BACKFILL:
+            known = set(tables.read("gold", view.name).columns)
+            # the definition is recorded after the fill: a stop in between repeats it
+            kept = {key: one for key, one in declared.properties.items() if key != DEFINITION}
+            tables.ensure("gold", view.name, replace(declared, properties=kept))
+            _fill(step, view, table, tables=tables, progress=progress)
+            return tuple(one.name for one in view.columns if one.name not in known)
+        case Mode.APPEND:
+            return ()
+        case _:
+            assert_never(step.mode)
 
 
 def _fill(
@@ -130,7 +142,3 @@ def _columns_of(step: FeaturesStep, view: View) -> set[str]:
         if one.argument
         and any(one.name == name or one.name.startswith(f"{name}_") for name in step.columns)
     }
-
-
-def _schema(view: View, table: Table, tables: SparkTables) -> StructType:
-    return nullable(gold_rows(tables.read("silver", view.table), view, table).schema)

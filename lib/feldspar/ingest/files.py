@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
+import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
@@ -23,12 +24,21 @@ from feldspar.ingest.probe import Readable, SetAside, probe_files
 from feldspar.ingest.result import IngestResult
 from feldspar.names import BATCH, POSITION, cursor
 from feldspar.stores import objects
-from feldspar.stores.tables.log import Commit
-from feldspar.stores.tables.spark import SparkTables, Txn, nullable, struct
+from feldspar.stores.tables import records
+from feldspar.stores.tables.log import Commit, Txn
+from feldspar.stores.tables.spark import Declared, SparkTables, nullable
 
-FILES_SCHEMA = (
-    "source string, uri string, size bigint, modified bigint, batch bigint, "
-    "status string, error string, recorded_at timestamp"
+FILES_SCHEMA = pa.schema(
+    {
+        "source": pa.string(),
+        "uri": pa.string(),
+        "size": pa.int64(),
+        "modified": pa.int64(),
+        "batch": pa.int64(),
+        "status": pa.string(),
+        "error": pa.string(),
+        "recorded_at": records.INSTANT,
+    }
 )
 LOADED, ASIDE = "loaded", "set aside"
 Progress = Callable[[str], None]
@@ -104,8 +114,11 @@ def _append(
         .withColumn(POSITION, F.monotonically_increasing_id())
         .withColumn(INGESTED_AT, F.lit(now).cast("timestamp"))
     )
-    tables.ensure("bronze", step.source, schema=nullable(rows.schema), properties={})
-    return tables.append(_as_stored(rows, tables, step.source), "bronze", step.source, txn=txn)
+    declared = Declared(nullable(rows.schema))
+    if tables.exists("bronze", step.source):
+        tables.ensure("bronze", step.source, declared)
+        rows = _as_stored(rows, tables, step.source)
+    return tables.append(rows, "bronze", step.source, txn=txn, declared=declared)
 
 
 def _as_stored(rows: DataFrame, tables: SparkTables, source: str) -> DataFrame:
@@ -206,20 +219,12 @@ def _complete_list(
 ) -> IngestResult:
     """After a stop between the two commits: the list of files is what bronze holds of the load."""
     loaded = tables.read("bronze", step.source).where(F.col(BATCH) == step.batch)
-    names = loaded.select(FILE).distinct().withColumnRenamed(FILE, "uri")
-    rows = names.select(
-        F.lit(step.source).alias("source"),
-        F.col("uri"),
-        F.lit(None).cast("bigint").alias("size"),
-        F.lit(None).cast("bigint").alias("modified"),
-        F.lit(step.batch).cast("bigint").alias("batch"),
-        F.lit(LOADED).alias("status"),
-        F.lit(None).cast("string").alias("error"),
-        F.lit(now).cast("timestamp").alias("recorded_at"),
-    )
-    _ensure_list(tables)
-    commit = tables.append(rows, "ops", "files", txn=txn)
-    return IngestResult(step.source, step.batch, commit.rows, loaded.count(), (), None)
+    # as many as one load has files: the driver held as long a list when it made the step
+    uris = sorted(row[FILE] for row in loaded.select(FILE).distinct().collect())
+    common = {"source": step.source, "batch": step.batch, "status": LOADED, "recorded_at": now}
+    rows = [{**common, "uri": uri} for uri in uris]
+    records.append(tables.lake, "files", rows, schema=FILES_SCHEMA, txn=txn)
+    return IngestResult(step.source, step.batch, len(uris), loaded.count(), (), None)
 
 
 def _record(
@@ -236,13 +241,16 @@ def _record(
         *((one.file, ASIDE, one.error) for one in aside),
     ]
     rows = [
-        (step.source, file.uri, file.size, file.modified, step.batch, status, error, now)
+        {
+            "source": step.source,
+            "uri": file.uri,
+            "size": file.size,
+            "modified": file.modified,
+            "batch": step.batch,
+            "status": status,
+            "error": error,
+            "recorded_at": now,
+        }
         for file, status, error in outcomes
     ]
-    _ensure_list(tables)
-    frame = tables.spark.createDataFrame(rows, FILES_SCHEMA)
-    tables.append(frame.coalesce(1), "ops", "files", txn=txn)
-
-
-def _ensure_list(tables: SparkTables) -> None:
-    tables.ensure("ops", "files", schema=struct(FILES_SCHEMA), properties={})
+    records.append(tables.lake, "files", rows, schema=FILES_SCHEMA, txn=txn)

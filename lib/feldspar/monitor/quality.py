@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+
+import pyarrow as pa
 
 from feldspar.compute.checks.suites import (
     Finding,
@@ -17,11 +19,20 @@ from feldspar.compute.checks.suites import (
 from feldspar.graph.graph import Graph
 from feldspar.graph.steps import QualityStep
 from feldspar.names import cursor
-from feldspar.stores.tables.spark import SparkTables, Txn, struct
+from feldspar.stores.tables import records
+from feldspar.stores.tables.log import Txn
+from feldspar.stores.tables.spark import SparkTables
 
-SCHEMA = (
-    "table string, version bigint, expectation string, column string, success boolean, "
-    "detail string, checked_at timestamp"
+SCHEMA = pa.schema(
+    {
+        "table": pa.string(),
+        "version": pa.int64(),
+        "expectation": pa.string(),
+        "column": pa.string(),
+        "success": pa.bool_(),
+        "detail": pa.string(),
+        "checked_at": records.INSTANT,
+    }
 )
 
 
@@ -68,11 +79,7 @@ def check_table(
     progress(f"{step.name}: {len(expectations)} expectations at version {version}")
     df = tables.read(step.layer, step.table, version=version)
     findings = validate(df, expectations, name=name, folder=folder)
-    rows = [
-        (name, version, one.expectation, one.column, one.success, one.detail, now)
-        for one in findings
-    ]
-    tables.ensure("ops", "validations", schema=struct(SCHEMA), properties={})
-    frame = tables.spark.createDataFrame(rows, SCHEMA).coalesce(1)
-    tables.append(frame, "ops", "validations", txn=Txn(cursor("quality", name), version))
+    rows = [{**asdict(one), "version": version, "checked_at": now} for one in findings]
+    txn = Txn(cursor("quality", name), version)
+    records.append(tables.lake, "validations", rows, schema=SCHEMA, txn=txn)
     return QualityResult(name, version, tuple(findings), str(data_docs(folder)))

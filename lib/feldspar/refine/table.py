@@ -8,11 +8,12 @@ ahead of it repeats the batch with the same bounds, and Delta skips what was com
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -25,12 +26,23 @@ from feldspar.graph.steps import Mode, RefineStep
 from feldspar.names import BATCH, EVENT_TIME, KNOWN_TIME, POSITION, ROW_HASH, cursor
 from feldspar.refine.rows import PROVENANCE, RAW, REASONS, checked_rows
 from feldspar.refine.upstream import Upstream
-from feldspar.stores.tables.log import DEFINITION, GENERATION
-from feldspar.stores.tables.spark import SparkTables, Txn, nullable, struct
+from feldspar.stores.tables import records
+from feldspar.stores.tables.log import DEFINITION, GENERATION, Txn
+from feldspar.stores.tables.spark import Declared, SparkTables, nullable, struct
 
-LEDGER_SCHEMA = (
-    "table string, generation int, source string, after_version bigint, upto_version bigint, "
-    "rows_in bigint, valid bigint, quarantined bigint, duplicates bigint, finished_at timestamp"
+LEDGER_SCHEMA = pa.schema(
+    {
+        "table": pa.string(),
+        "generation": pa.int32(),
+        "source": pa.string(),
+        "after_version": pa.int64(),
+        "upto_version": pa.int64(),
+        "rows_in": pa.int64(),
+        "valid": pa.int64(),
+        "quarantined": pa.int64(),
+        "duplicates": pa.int64(),
+        "finished_at": records.INSTANT,
+    }
 )
 QUARANTINE_SCHEMA = (
     "_reasons array<string>, _raw string, _file string, _batch bigint, _position bigint, "
@@ -69,13 +81,18 @@ def refine_table(
     raw = upstream.rows(after=step.after, upto=upto)
     checked = checked_rows(raw, table)
     schema = nullable(checked.select(*table.spec.columns, *SYSTEM).schema)
-    _prepare(step, table, schema=schema, tables=tables)
+    targets = _targets(step, table, schema=schema)
+    if step.mode is Mode.REBUILD and not _already_replaced(step, tables):
+        for layer, declared in targets.items():
+            tables.replace(layer, table.name, declared)
     if upto == step.after:
         # the definition alone has changed, or no file of the load could be read
+        for layer, declared in targets.items():
+            tables.ensure(layer, table.name, declared)
         return RefineResult(table.name, version=tables.version("silver", table.name))
     with _evaluated_once(checked) as rows:
         progress(f"{step.name}: checking rows of {table.source_name} up to version {upto}")
-        result = _write(rows, table, tables=tables, txn=txn)
+        result = _write(rows, table, targets, tables=tables, txn=txn)
     expected = upstream.row_count(after=step.after, upto=upto)
     _confirm(result, expected, step=step, table=table, tables=tables, txn=txn, now=now)
     return result
@@ -100,17 +117,16 @@ def _evaluated_once(rows: DataFrame) -> Iterator[DataFrame]:
         rows.unpersist()
 
 
-def _prepare(step: RefineStep, table: Table, *, schema: StructType, tables: SparkTables) -> None:
+def _targets(step: RefineStep, table: Table, *, schema: StructType) -> dict[str, Declared]:
+    """What is declared of quarantine and silver, in the order they are written."""
     generation = {GENERATION: str(step.generation)}
     # the clock reads the newest event from these, and merges skip files by key
     statistics = ",".join((*table.spec.key, EVENT_TIME, KNOWN_TIME))
     properties = {DEFINITION: table.definition, STATISTICS: statistics, **generation}
-    define = tables.ensure
-    if step.mode is Mode.REBUILD and not _already_replaced(step, tables):
-        define = tables.replace
-    define("quarantine", table.name, schema=struct(QUARANTINE_SCHEMA), properties=generation)
-    define("silver", table.name, schema=schema, properties=properties)
-    tables.ensure("ops", "ledger", schema=struct(LEDGER_SCHEMA), properties={})
+    return {
+        "quarantine": Declared(struct(QUARANTINE_SCHEMA), generation),
+        "silver": Declared(schema, properties),
+    }
 
 
 def _already_replaced(step: RefineStep, tables: SparkTables) -> bool:
@@ -118,18 +134,28 @@ def _already_replaced(step: RefineStep, tables: SparkTables) -> bool:
     return properties.get(GENERATION) == str(step.generation)
 
 
-def _write(rows: DataFrame, table: Table, *, tables: SparkTables, txn: Txn) -> RefineResult:
+def _write(
+    rows: DataFrame,
+    table: Table,
+    targets: Mapping[str, Declared],
+    *,
+    tables: SparkTables,
+    txn: Txn,
+) -> RefineResult:
     valid = rows.where(F.size(REASONS) == 0).select(*table.spec.columns, *SYSTEM)
     failed = rows.where(F.size(REASONS) > 0).select(*QUARANTINE_COLUMNS)
     counted = _count(rows)
     candidates = sum(number for reasons, number in counted.items() if not reasons)
-    quarantined = tables.append(failed, "quarantine", table.name, txn=txn)
+    quarantined = tables.append(
+        failed, "quarantine", table.name, txn=txn, declared=targets["quarantine"]
+    )
     silver = tables.merge_new(
         first_known(valid, table.spec.key),
         "silver",
         table.name,
         same=same_row(table.spec.key),
         txn=txn,
+        declared=targets["silver"],
     )
     return RefineResult(
         table=table.name,
@@ -173,17 +199,16 @@ def _confirm(
             f"{result.duplicates} duplicates",
             hint="nothing is confirmed; the next run repeats this batch",
         )
-    row = (
-        table.name,
-        step.generation,
-        table.source_name,
-        step.after,
-        txn.version,
-        expected,
-        result.valid,
-        result.quarantined,
-        result.duplicates,
-        now,
-    )
-    frame = tables.spark.createDataFrame([row], LEDGER_SCHEMA).coalesce(1)
-    tables.append(frame, "ops", "ledger", txn=txn)
+    row = {
+        "table": table.name,
+        "generation": step.generation,
+        "source": table.source_name,
+        "after_version": step.after,
+        "upto_version": txn.version,
+        "rows_in": expected,
+        "valid": result.valid,
+        "quarantined": result.quarantined,
+        "duplicates": result.duplicates,
+        "finished_at": now,
+    }
+    records.append(tables.lake, "ledger", [row], schema=LEDGER_SCHEMA, txn=txn)

@@ -1,22 +1,23 @@
-"""Carries out a plan: the same frozen steps that ``feldspar plan`` shows, in the same order.
+"""Carries out a plan: the same frozen steps that ``feldspar plan`` shows.
 
-One ``match`` over the kinds of steps; each hands a stage its parts. A step that fails stops the
-run: what was committed stays, and the next plan goes on from there.
+A step starts when what it reads is there; steps that do not read each other run side by side. One
+``match`` over the kinds of steps hands each stage its parts. A step that fails stops the run: what
+was committed stays, and the next plan goes on from there.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 
 from feldspar.errors import FeldsparError
 from feldspar.features.gold import FeaturesResult, build_view
 from feldspar.graph.graph import Source
+from feldspar.graph.order import needs
 from feldspar.graph.steps import (
     FeaturesStep,
     GenerateStep,
@@ -54,10 +55,11 @@ Result = (
 
 
 SIDE_BY_SIDE = 3
-"""How many lanes of steps run at once: most of a small step is waiting for commits."""
-FINISHING = ("quality", "online", "train")
-"""Kinds that only read gold: none waits for another."""
-LONGEST_FIRST = {"train": -2, "quality": -1}
+"""How many steps run at once: most of a small step is waiting for commits."""
+ALONE_OF_ITS_KIND = ("quality", "train")
+"""Suites share one folder of files, and trainings one memory."""
+_FIRST = ("generate", "ingest", "refine", "features", "train", "online", "quality")
+"""Of the steps that may start, the kinds that others wait for go first, then the longest."""
 
 
 @dataclass(frozen=True)
@@ -89,72 +91,70 @@ class Run:
 
 
 def execute(plan: Plan, work: Workplace) -> Run:
-    """Carries out the steps that run, kind by kind, until one fails.
+    """Carries out the steps that run, each as soon as what it reads is there, until one fails.
 
     A failure is part of the returned run, so that what was done is reported; the caller raises
-    it afterwards. Steps of one kind that do not build on each other share the machine.
+    it afterwards. Steps that run beside a failing one are finished; no other is begun.
     """
     started, begun = utc_now(), time.monotonic()
+    schedule = _Schedule(needs(plan.to_run, work.graph))
     done: list[Done] = []
-    failure: _Failed | None = None
-    for _, alike in groupby(plan.to_run, key=_phase):
-        for lanes in _waves(list(alike)):
-            finished, failure = _side_by_side(lanes, work)
-            done.extend(finished)
-            if failure is not None:
+    failures: list[_Failed] = []
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        running: dict[Future[Done | _Failed], Step] = {}
+        while True:
+            for step in () if failures else schedule.start():
+                running[pool.submit(_outcome, step, work)] = step
+            if not running:
                 break
-        if failure is not None:
-            break
-    failed, error = (failure.step, failure.error) if failure else (None, None)
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                schedule.finish(running.pop(future))
+                outcome = future.result()
+                failures += [outcome] if isinstance(outcome, _Failed) else []
+                done += [outcome] if isinstance(outcome, Done) else []
+    failed, error = (failures[0].step, failures[0].error) if failures else (None, None)
     seconds = time.monotonic() - begun
     return Run(plan, started, seconds, tuple(done), failed=failed, failure=error)
 
 
-def _phase(step: Step) -> str:
-    return "finish" if step.verb in FINISHING else step.verb
+class _Schedule:
+    """Which steps may start: those whose needs are done, as many as run side by side."""
+
+    def __init__(self, waits_for: Mapping[Step, frozenset[Step]]) -> None:
+        self._waits_for = waits_for
+        self._waiting = sorted(waits_for, key=lambda step: _FIRST.index(step.verb))
+        self._running: set[Step] = set()
+
+    def start(self) -> Iterator[Step]:
+        """The steps to start now, which then run."""
+        for step in tuple(self._waiting):
+            if len(self._running) < SIDE_BY_SIDE and self._may_start(step):
+                self._waiting.remove(step)
+                self._running.add(step)
+                yield step
+
+    def finish(self, step: Step) -> None:
+        """A running step has ended."""
+        self._running.remove(step)
+
+    def _may_start(self, step: Step) -> bool:
+        if step.verb in ALONE_OF_ITS_KIND and any(one.verb == step.verb for one in self._running):
+            return False
+        return self._waits_for[step].isdisjoint((*self._waiting, *self._running))
 
 
-def _waves(steps: list[Step]) -> Iterator[list[list[Step]]]:
-    """Lanes of steps to run together; within a lane one step follows the other.
-
-    Suites share one folder of files and models one machine: each kind is one lane. While tables
-    are made the first lane goes ahead alone: it creates the tables that all share.
-    """
-    lanes: dict[str, list[Step]] = {}
-    for step in sorted(steps, key=lambda step: LONGEST_FIRST.get(step.verb, 0)):
-        key = step.verb if step.verb in LONGEST_FIRST else step.name
-        lanes.setdefault(key, []).append(step)
-    first, *others = lanes.values()
-    if _phase(steps[0]) == "finish":
-        yield [first, *others]
-        return
-    yield [first]
-    if others:
-        yield others
-
-
-def _side_by_side(lanes: list[list[Step]], work: Workplace) -> tuple[list[Done], _Failed | None]:
-    """Runs lanes in threads; the steps done, and the first failure in order of the lanes."""
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        outcomes = list(pool.map(lambda lane: _in_order(lane, work), lanes))
-    done = [one for finished, _ in outcomes for one in finished]
-    return done, next((failure for _, failure in outcomes if failure is not None), None)
-
-
-def _in_order(lane: list[Step], work: Workplace) -> tuple[list[Done], _Failed | None]:
-    done: list[Done] = []
-    for step in lane:
-        before = time.monotonic()
-        work.say(f"{step.verb} {step.name}: {step.reason}")
-        try:
-            with told_clearly(f"{step.verb} {step.name}", log=work.log):
-                result, note = _carried_out(step, work)
-        except FeldsparError as error:
-            return done, _Failed(step, error)
-        seconds = time.monotonic() - before
-        work.say(f"{step.verb} {step.name}: {note or 'done'} in {seconds:.1f} s")
-        done.append(Done(step, result, seconds, note))
-    return done, None
+def _outcome(step: Step, work: Workplace) -> Done | _Failed:
+    before = time.monotonic()
+    work.say(f"{step.verb} {step.name}: {step.reason}")
+    try:
+        with told_clearly(f"{step.verb} {step.name}", log=work.log):
+            result, note = _carried_out(step, work)
+    except FeldsparError as error:
+        return _Failed(step, error)
+    seconds = time.monotonic() - before
+    work.say(f"{step.verb} {step.name}: {note or 'done'} in {seconds:.1f} s")
+    return Done(step, result, seconds, note)
 
 
 def _carried_out(step: Step, work: Workplace) -> tuple[Result | None, str]:

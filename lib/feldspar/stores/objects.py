@@ -131,6 +131,12 @@ def filesystem(storage: StorageSpec, uri: str) -> tuple[fs.FileSystem, str]:
     return fs.S3FileSystem(**options), f"{parts.netloc}{parts.path}".rstrip("/")
 
 
+def exists(storage: StorageSpec, uri: str) -> bool:
+    """Whether a file or a folder, be it empty, lies there."""
+    found, path = filesystem(storage, uri)
+    return bool(found.get_file_info(path).type != fs.FileType.NotFound)
+
+
 def read_bytes(uri: str, storage: StorageSpec) -> bytes:
     """The whole content of a small file.
 

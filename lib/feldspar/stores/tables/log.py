@@ -28,6 +28,14 @@ SOURCE_GENERATION = "feldspar.source_generation"
 
 
 @dataclass(frozen=True)
+class Txn:
+    """Names a write: ``app`` counts, ``version`` says how far its source was read."""
+
+    app: str
+    version: int
+
+
+@dataclass(frozen=True)
 class Commit:
     """One version of a table: what was done, by which cursor, with which counts."""
 

@@ -7,7 +7,7 @@ repeated write is skipped by Delta, and each write reads its own commit back to 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
@@ -15,8 +15,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from feldspar.errors import StoreError, TableNotFoundError
+from feldspar.stores import objects
 from feldspar.stores.tables import log
 from feldspar.stores.tables.lake import Lake
+from feldspar.stores.tables.log import Txn
 from feldspar.stores.tables.paths import literal_path
 
 KEEP_SIMPLE = {
@@ -41,11 +43,12 @@ def nullable(schema: StructType) -> StructType:
 
 
 @dataclass(frozen=True)
-class Txn:
-    """Names a write: ``app`` counts, ``version`` says how far its source was read."""
+class Declared:
+    """What a table is made with: its columns, its properties, the columns it is split by."""
 
-    app: str
-    version: int
+    schema: StructType
+    properties: Mapping[str, str] = field(default_factory=dict)
+    partition_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,47 +78,26 @@ class SparkTables:
         """What one version did."""
         return log.read_commit(self.lake, layer, name, version=version)
 
-    def ensure(
-        self,
-        layer: str,
-        name: str,
-        *,
-        schema: StructType,
-        properties: Mapping[str, str],
-        partition_by: Sequence[str] = (),
-    ) -> None:
+    def ensure(self, layer: str, name: str, declared: Declared) -> None:
         """Creates the table, or brings columns and properties of an existing one up to date."""
-        if not self.exists(layer, name):
-            self._define(
-                DeltaTable.createIfNotExists(self.spark),
-                self.lake.uri(layer, name),
-                schema=schema,
-                properties=properties,
-                partition_by=partition_by,
-            )
-            return
-        self._add_columns(layer, name, schema)
-        self._set_properties(layer, name, properties)
+        if self.exists(layer, name):
+            self._add_columns(layer, name, declared.schema)
+        else:
+            self._create_empty(layer, name, declared)
+        self._set_properties(layer, name, declared.properties)
 
-    def replace(
-        self,
-        layer: str,
-        name: str,
-        *,
-        schema: StructType,
-        properties: Mapping[str, str],
-        partition_by: Sequence[str] = (),
-    ) -> None:
+    def replace(self, layer: str, name: str, declared: Declared) -> None:
         """An empty table in place of the old one, in one commit; old versions stay readable."""
-        # createOrReplace takes a path that is there for a table to be created, and refuses
-        there = self.exists(layer, name)
-        self._define(
-            DeltaTable.replace(self.spark) if there else DeltaTable.create(self.spark),
-            self.lake.uri(layer, name),
-            schema=schema,
-            properties=properties,
-            partition_by=partition_by,
-        )
+        if not self.exists(layer, name):
+            self.ensure(layer, name, declared)
+            return
+        table = DeltaTable.replace(self.spark).location(self.lake.uri(layer, name))
+        table = table.addColumns(declared.schema)
+        for key, value in {**KEEP_SIMPLE, **declared.properties}.items():
+            table = table.property(key, value)
+        if declared.partition_by:
+            table = table.partitionedBy(*declared.partition_by)
+        table.execute()
 
     def read(self, layer: str, name: str, *, version: int | None = None) -> DataFrame:
         """The whole table, newest or at one version."""
@@ -147,8 +129,17 @@ class SparkTables:
         )
         return rows.select([F.col(f"`{field.name}`") for field in fields])
 
-    def append(self, df: DataFrame, layer: str, name: str, *, txn: Txn) -> log.Commit:
+    def append(
+        self, df: DataFrame, layer: str, name: str, *, txn: Txn, declared: Declared | None = None
+    ) -> log.Commit:
         """Appends once: a repeat of the same ``txn`` changes nothing.
+
+        Args:
+            df: rows with the table's columns.
+            layer: the table's layer.
+            name: the table's name.
+            txn: names the write.
+            declared: what the table is to be; a new one is made by this very commit.
 
         Returns:
             The commit that carries ``txn``, be it this one or an earlier try's.
@@ -156,6 +147,11 @@ class SparkTables:
         Raises:
             StoreError: the table's log does not show this write (another driver writes here).
         """
+        if declared is not None and self._is_free(layer, name):
+            self._create_with(df, layer, name, declared=declared, txn=txn)
+            return self._confirmed(layer, name, txn)
+        if declared is not None:
+            self.ensure(layer, name, declared)
         (
             df.write.format("delta")
             .mode("append")
@@ -165,7 +161,16 @@ class SparkTables:
         )
         return self._confirmed(layer, name, txn)
 
-    def merge_new(self, df: DataFrame, layer: str, name: str, *, same: str, txn: Txn) -> log.Commit:
+    def merge_new(
+        self,
+        df: DataFrame,
+        layer: str,
+        name: str,
+        *,
+        same: str,
+        txn: Txn,
+        declared: Declared | None = None,
+    ) -> log.Commit:
         """Inserts the rows of ``df`` (alias ``new``) that match no row (alias ``old``).
 
         Args:
@@ -174,13 +179,16 @@ class SparkTables:
             name: the table's name.
             same: SQL condition over ``old`` and ``new`` that makes a candidate a duplicate.
             txn: names the write.
+            declared: what the table is to be.
 
         Returns:
             The commit that carries ``txn``; its ``rows`` are the rows inserted.
         """
-        if log.is_empty(self.lake, layer, name):
+        if not self.exists(layer, name) or log.is_empty(self.lake, layer, name):
             # nothing to be the same as: a plain append costs half of a MERGE
-            return self.append(df, layer, name, txn=txn)
+            return self.append(df, layer, name, txn=txn, declared=declared)
+        if declared is not None:
+            self.ensure(layer, name, declared)
         # Delta takes a MERGE's txn from session settings alone: a session of its own, so that
         # no other write of this application inherits it (measured: settings leak otherwise)
         session = self.spark.newSession()
@@ -228,21 +236,35 @@ class SparkTables:
             )
         return commit
 
-    def _define(
-        self,
-        builder: object,
-        uri: str,
-        *,
-        schema: StructType,
-        properties: Mapping[str, str],
-        partition_by: Sequence[str],
+    def _is_free(self, layer: str, name: str) -> bool:
+        """Whether nothing lies where the table would: no table, and no files of a write that was
+        stopped, which Spark would take for one.
+        """
+        return not objects.exists(self.lake.storage, self.lake.uri(layer, name))
+
+    def _create_with(
+        self, df: DataFrame, layer: str, name: str, *, declared: Declared, txn: Txn
     ) -> None:
-        table = builder.location(uri).addColumns(schema)  # type: ignore[attr-defined]
-        for key, value in {**KEEP_SIMPLE, **properties}.items():
-            table = table.property(key, value)
-        if partition_by:
-            table = table.partitionedBy(*partition_by)
-        table.execute()
+        """Table and first rows in one commit: Delta looks up ``txn`` in a table's state, and
+        computing that of an empty table costs more than writing to it (1.9 s to 0.4 s).
+        """
+        new = df.writeTo(f"delta.`{self.lake.uri(layer, name)}`").using("delta")
+        for key, value in {**KEEP_SIMPLE, **declared.properties}.items():
+            new = new.tableProperty(key, value)
+        if declared.partition_by:
+            new = new.partitionedBy(*[F.col(f"`{column}`") for column in declared.partition_by])
+        new.option("txnAppId", txn.app).option("txnVersion", str(txn.version)).create()
+
+    def _create_empty(self, layer: str, name: str, declared: Declared) -> None:
+        """By a write without rows: what else makes tables refuses a folder that is not empty, as
+        a write leaves it that was stopped before its commit.
+        """
+        own = {key: one for key, one in declared.properties.items() if key.startswith("delta.")}
+        rows = self.spark.createDataFrame([], declared.schema).write.format("delta")
+        rows = rows.mode("append").options(**KEEP_SIMPLE, **own)
+        if declared.partition_by:
+            rows = rows.partitionBy(*declared.partition_by)
+        rows.save(self.lake.uri(layer, name))
 
     def _add_columns(self, layer: str, name: str, schema: StructType) -> None:
         known = set(self.read(layer, name).columns)
