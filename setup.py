@@ -43,6 +43,7 @@ EXTRAS = {
         "pandas-stubs",
         "pytest>=8.3",
         "pytest-randomly>=3.16",
+        "pytest-xdist>=3.6",
         "radon>=6",
         "ruff>=0.9",
         "types-psutil",

@@ -7,7 +7,9 @@ S3, Redis and MLflow; its project root is temporary, so it never meets a develop
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
@@ -15,6 +17,10 @@ from pyspark.sql import SparkSession
 from feldspar.run.session import open_session
 from feldspar.spec.environment import Environment
 from support.places import LocalStack, disk_environment, running_stack
+
+# pytest-xdist's processes have a main module without a file; pyspark takes such a process for its
+# own doctests, and ends it where Spark Connect's packages are missing
+sys.modules["__main__"].__dict__.setdefault("__file__", str(Path(pytest.__file__)))
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from feldspar.stores import deployed
 from feldspar.stores.tables import arrow, log
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.spark import SparkTables
-from support.places import silent
+from support.places import REPOSITORY, silent
 from support.small_project import write_project
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -119,12 +119,23 @@ def open_pipeline(
     spark: SparkSession, disk: Environment, folder: Path, files: Mapping[str, str] | None = None
 ) -> Pipeline:
     """The small project below ``folder``, with a namespace of its own in the tests' lake."""
-    name = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-    environment = disk.model_copy(update={"namespace": f"t_{name}", "folder": folder})
-    tables = SparkTables(spark, Lake.of(environment))
-    pipeline = Pipeline(_graph(folder, files or {}), environment, tables)
+    pipeline = _pipeline(spark, disk, folder, _graph(folder, files or {}))
     pipeline.inbox.mkdir(parents=True)
     return pipeline
+
+
+def open_project_pipeline(
+    spark: SparkSession, disk: Environment, folder: Path, variables: Mapping[str, str]
+) -> Pipeline:
+    """This repository's own definitions, read with these variables, over a lake of their own."""
+    graph = compile_graph(load_definitions(REPOSITORY / "conf", variables))
+    return _pipeline(spark, disk, folder, graph)
+
+
+def _pipeline(spark: SparkSession, disk: Environment, folder: Path, graph: Graph) -> Pipeline:
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    environment = disk.model_copy(update={"namespace": f"t_{name}", "folder": folder})
+    return Pipeline(graph, environment, SparkTables(spark, Lake.of(environment)))
 
 
 def _graph(folder: Path, files: Mapping[str, str]) -> Graph:

@@ -84,6 +84,10 @@ class WholeProject:
         """``feldspar <words>``."""
         return self._run([sys.executable, "-m", "feldspar.cli.main", *words], self.environ)
 
+    def python(self, file: Path) -> Finished:
+        """A file as plain Python, e.g. a notebook."""
+        return self._run([sys.executable, str(file)], self.environ)
+
     def answer(self, *words: str) -> Any:
         """What ``feldspar <words> --json`` answers."""
         finished = self.console(*words, "--json")

@@ -10,8 +10,6 @@ import pytest
 from support.killing import Project, write_payments
 from support.valkey import valkey
 
-pytestmark = pytest.mark.long
-
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:

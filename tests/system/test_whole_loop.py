@@ -1,4 +1,5 @@
-"""The whole loop on real servers: source, bronze, silver, gold, Redis, model, score."""
+"""The whole loop on real servers: source, bronze, silver, gold, Redis, model, score; and the
+notebooks over what it made."""
 
 from __future__ import annotations
 
@@ -19,9 +20,11 @@ from feldspar.stores.tables import arrow
 from feldspar.stores.tables.lake import Lake
 from feldspar.times import from_micros
 from support.http import serving
+from support.places import REPOSITORY
 from support.whole_project import STAGES, Finished, WholeProject
 
-pytestmark = [pytest.mark.stack, pytest.mark.long]
+pytestmark = pytest.mark.stack
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.py"))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -68,7 +71,7 @@ def test_what_the_generator_broke_is_in_quarantine_with_reasons(small_lake: Whol
     assert all(row["_reasons"] and row["_raw"] for row in rows)
 
 
-def test_redis_equals_gold_at_t_and_three_days_later_and_after_a_flush(
+def test_redis_equals_gold_three_days_later_and_after_a_flush(
     small_lake: WholeProject,
 ) -> None:
     with OnlineStore.of(small_lake.environment, Patience.JOB) as store:
@@ -76,13 +79,12 @@ def test_redis_equals_gold_at_t_and_three_days_later_and_after_a_flush(
         assert clock is not None
         now = from_micros(clock)
         later = (now + timedelta(days=3)).isoformat().replace("+00:00", "Z")
-        at_t = small_lake.job("online", "verify", "--at", now.isoformat(), "--json")
         decayed = small_lake.job("online", "verify", "--at", later, "--json")
         Redis.from_url(small_lake.environment.redis.url).flushall()
         rebuilt = small_lake.job("online", "rebuild")
     restored = small_lake.job("online", "verify", "--at", now.isoformat(), "--json")
     assert rebuilt.code == 0, rebuilt.err
-    for finished in (at_t, decayed, restored):
+    for finished in (decayed, restored):
         assert finished.code == 0, f"{finished.out}\n{finished.err}"
         views = json.loads(finished.out.splitlines()[-1])["views"]
         assert sum(view["different"] for view in views) == 0
@@ -144,3 +146,9 @@ def test_the_last_report_is_a_page(small_lake: WholeProject) -> None:
     runs = small_lake.folder / ".feldspar" / "runs"
     page = runs / (runs / "latest").read_text(encoding="utf-8").strip() / "report.html"
     assert "<svg" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_as_plain_python(path: Path, small_lake: WholeProject) -> None:
+    finished = small_lake.python(path)
+    assert finished.code == 0, f"{finished.out[-2000:]}\n{finished.err[-4000:]}"

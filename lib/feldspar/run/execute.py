@@ -58,8 +58,8 @@ SIDE_BY_SIDE = 3
 """How many steps run at once: most of a small step is waiting for commits."""
 ALONE_OF_ITS_KIND = ("quality", "train")
 """Suites share one folder of files, and trainings one memory."""
-_FIRST = ("generate", "ingest", "refine", "features", "train", "online", "quality")
-"""Of the steps that may start, the kinds that others wait for go first, then the longest."""
+_FIRST = ("generate", "ingest", "refine", "train", "features", "online", "quality")
+"""Of the steps that may start: what all others wait for, then what takes longest."""
 
 
 @dataclass(frozen=True)
