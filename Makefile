@@ -67,7 +67,7 @@ handbook: up ## print the published model table beside ours
 
 .PHONY: test
 test: setup ## run the tests (PYTEST_ARGS="tests/unit -k name" for some of them)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: check
 check: setup ## lint, format, types, import contracts

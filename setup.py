@@ -18,8 +18,8 @@ SERVING = [
     "uvicorn>=0.34",
 ]
 EXTRAS = {
-    # the jars in launch/jars.lock belong to exactly these two
-    "spark": ["pyspark==4.2.0", "delta-spark==4.4.0"],
+    # the jars in launch/jars.lock belong to exactly these two; jinja2 is for a run's report
+    "spark": ["pyspark==4.2.0", "delta-spark==4.4.0", "jinja2>=3.1"],
     "training": [
         "hyperopt==0.3.*",
         "matplotlib>=3.9",

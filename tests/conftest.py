@@ -22,6 +22,14 @@ from support.places import LocalStack, disk_environment, running_stack
 # own doctests, and ends it where Spark Connect's packages are missing
 sys.modules["__main__"].__dict__.setdefault("__file__", str(Path(pytest.__file__)))
 
+_TAKE_MINUTES = ("test_whole_loop", "test_kill", "test_push", "test_refine", "test_ingest")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes go first, so that two processes end at about the same time."""
+    items.sort(key=lambda item: item.path.stem not in _TAKE_MINUTES)
+
 
 @pytest.fixture(scope="session")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Environment:

@@ -97,9 +97,13 @@ class Project:
         """The folder of a table."""
         return self.folder / "lake" / "killed" / layer / name
 
+    def log(self, layer: str, name: str) -> list[Path]:
+        """The commits of a table."""
+        return list((self.table(layer, name) / "_delta_log").glob("*.json"))
+
     def commits(self, layer: str, name: str) -> int:
         """How many versions a table has."""
-        return len(list((self.table(layer, name) / "_delta_log").glob("*.json")))
+        return len(self.log(layer, name))
 
     def data_files(self, layer: str, name: str) -> int:
         """How many files of rows lie in a table's folder, committed or not."""

@@ -364,8 +364,10 @@ print(grandchild.pid, flush=True)
 signal.pause()
 """
     PARENT = """\
-import os, sys
+import os, signal, sys
 from feldspar.cli.child import run_child
+# what runs in the background may start with SIGINT ignored, and hands that on
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(run_child([sys.executable, "-c", sys.argv[1]], os.environ))
 """
 

@@ -137,7 +137,8 @@ def submit(arguments: Arguments) -> int:
     command = submit_command(
         environment, job_file(project, arguments.verb), words, variables=project.variables
     )
-    return run_child(command, submit_variables(environment, project.variables))
+    variables = submit_variables(environment, project.variables)
+    return run_child(command, variables, answers_json=arguments.json)
 
 
 def _is_done(arguments: Arguments, project: Project) -> bool:

@@ -25,6 +25,7 @@ from feldspar.ingest.result import IngestResult
 from feldspar.names import BATCH, POSITION, cursor
 from feldspar.stores import objects
 from feldspar.stores.tables import records
+from feldspar.stores.tables.causes import cause
 from feldspar.stores.tables.log import Commit, Txn
 from feldspar.stores.tables.spark import Declared, SparkTables, nullable
 
@@ -97,7 +98,7 @@ def _load(
     except (Py4JJavaError, PySparkException, InputError) as error:
         good, bad = _tell_apart(files, step, tables=tables)
         if not bad:
-            raise StoreError(f"{step.name}: writing failed: {_why(error)}") from error
+            raise StoreError(f"{step.name}: writing failed: {cause(error)}") from error
     commit = _append(good, step, tables=tables, txn=txn, now=now) if good else None
     return good, bad, commit
 
@@ -201,17 +202,8 @@ def _unreadable(one: Readable, known: dict[str, str], *, tables: SparkTables) ->
     except InputError as error:
         return error.message
     except (Py4JJavaError, PySparkException) as error:
-        return f"cannot be read: {_why(error)}"
+        return f"cannot be read: {cause(error)}"
     return problem
-
-
-def _why(error: Exception) -> str:
-    """The innermost cause, in one line."""
-    cause = getattr(error, "java_exception", None)
-    while cause is not None and cause.getCause() is not None:
-        cause = cause.getCause()
-    text = str(cause.toString() if cause is not None else error)
-    return text.splitlines()[0][:300]
 
 
 def _complete_list(
@@ -220,11 +212,18 @@ def _complete_list(
     """After a stop between the two commits: the list of files is what bronze holds of the load."""
     loaded = tables.read("bronze", step.source).where(F.col(BATCH) == step.batch)
     # as many as one load has files: the driver held as long a list when it made the step
-    uris = sorted(row[FILE] for row in loaded.select(FILE).distinct().collect())
-    common = {"source": step.source, "batch": step.batch, "status": LOADED, "recorded_at": now}
-    rows = [{**common, "uri": uri} for uri in uris]
+    names = {row[FILE] for row in loaded.select(FILE).distinct().collect()}
+    waiting = {file.uri.replace("s3://", "s3a://", 1): file for file in step.files}
+    unknown = {"size": None, "modified": None}
+    rows = [
+        _listed(step, waiting[name], LOADED, None, now=now)
+        if name in waiting
+        # it has gone since it was loaded
+        else {**_listed(step, WaitingFile(name, 0, 0), LOADED, None, now=now), **unknown}
+        for name in sorted(names)
+    ]
     records.append(tables.lake, "files", rows, schema=FILES_SCHEMA, txn=txn)
-    return IngestResult(step.source, step.batch, len(uris), loaded.count(), (), None)
+    return IngestResult(step.source, step.batch, len(names), loaded.count(), (), None)
 
 
 def _record(
@@ -240,17 +239,21 @@ def _record(
         *((file, LOADED, None) for file in loaded),
         *((one.file, ASIDE, one.error) for one in aside),
     ]
-    rows = [
-        {
-            "source": step.source,
-            "uri": file.uri,
-            "size": file.size,
-            "modified": file.modified,
-            "batch": step.batch,
-            "status": status,
-            "error": error,
-            "recorded_at": now,
-        }
-        for file, status, error in outcomes
-    ]
+    rows = [_listed(step, file, status, error, now=now) for file, status, error in outcomes]
     records.append(tables.lake, "files", rows, schema=FILES_SCHEMA, txn=txn)
+
+
+def _listed(
+    step: IngestStep, file: WaitingFile, status: str, error: str | None, *, now: datetime
+) -> dict[str, object]:
+    """A row of the list of files."""
+    return {
+        "source": step.source,
+        "uri": file.uri,
+        "size": file.size,
+        "modified": file.modified,
+        "batch": step.batch,
+        "status": status,
+        "error": error,
+        "recorded_at": now,
+    }

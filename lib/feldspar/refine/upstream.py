@@ -17,8 +17,8 @@ from feldspar.names import BATCH, POSITION
 from feldspar.spec.source import DeltaSource
 from feldspar.stores.tables import log
 from feldspar.stores.tables.external import ExternalTable
-from feldspar.stores.tables.paths import literal_path, plain_path
-from feldspar.stores.tables.spark import SparkTables
+from feldspar.stores.tables.paths import plain_path
+from feldspar.stores.tables.spark import SparkTables, rows_of
 from feldspar.times import from_micros
 
 _INGESTED_AT = "_ingested_at"
@@ -87,11 +87,7 @@ class Upstream:
     ) -> DataFrame:
         spark = self.tables.spark
         schema = snapshot.drop(BATCH, _INGESTED_AT).schema
-        rows = (
-            spark.read.schema(schema)
-            .option("basePath", external.uri)
-            .parquet(*[literal_path(file.path) for file in files])
-        )
+        rows = rows_of(spark, files, uri=external.uri, schema=schema)
         columns = [F.col(f"`{field.name}`") for field in schema]
         placed = rows.select(*columns, plain_path(F.col("_metadata.file_path")).alias(_PATH))
         arrivals = spark.createDataFrame(

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from py4j.protocol import Py4JError, Py4JJavaError
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from feldspar.errors import StoreError
-
-_LONGEST = 400
+from feldspar.stores.tables.causes import cause
 
 
 @contextmanager
@@ -28,20 +27,3 @@ def told_clearly(what: str, *, log: Path) -> Iterator[None]:
         yield
     except (Py4JError, PySparkException) as error:
         raise StoreError(f"{what}: {cause(error)}", hint=f"the whole story: {log}") from error
-
-
-def cause(error: Exception) -> str:
-    """The line that says why: the innermost cause in Java, or the last line of a Python worker."""
-    if isinstance(error, Py4JJavaError):
-        java = error.java_exception
-        while java.getCause() is not None:
-            java = java.getCause()
-        text = str(java.toString())
-    else:
-        text = str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if any(line.startswith("Traceback") for line in lines):
-        # a Python worker's traceback: its last line names the error
-        lines = [line for line in lines if not line.startswith(("at ", "JVM stacktrace"))]
-        return lines[-1][:_LONGEST]
-    return lines[0][:_LONGEST] if lines else type(error).__name__

@@ -57,7 +57,7 @@ def _ingest(draft: Draft, name: str, source: FilesSource) -> Iterator[IngestStep
     )
     if loaded > listed and status is not Status.OFF:
         text = f"load {loaded} was interrupted: complete its file list"
-        yield replace(step, status=Status.RUN, reason=text, files=(), batch=loaded, resume=True)
+        yield replace(step, status=Status.RUN, reason=text, batch=loaded, resume=True)
         if step.runs:
             # which of them the load had taken shows when its list is complete
             step = replace(step, reason="what waits beside the files of that load", files=())

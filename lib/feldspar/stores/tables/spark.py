@@ -42,6 +42,14 @@ def nullable(schema: StructType) -> StructType:
     return StructType([StructField(field.name, field.dataType) for field in schema])
 
 
+def rows_of(
+    spark: SparkSession, files: Sequence[log.AddedFile], *, uri: str, schema: StructType
+) -> DataFrame:
+    """Rows of some data files of the Delta table in a folder, with its partition columns."""
+    reader = spark.read.schema(schema).option("basePath", uri)
+    return reader.parquet(*[literal_path(file.path) for file in files])
+
+
 @dataclass(frozen=True)
 class Declared:
     """What a table is made with: its columns, its properties, the columns it is split by."""
@@ -122,11 +130,7 @@ class SparkTables:
         if not files:
             return everything.limit(0)
         fields = everything.schema
-        rows = (
-            self.spark.read.schema(fields)
-            .option("basePath", self.lake.uri(layer, name))
-            .parquet(*[literal_path(file.path) for file in files])
-        )
+        rows = rows_of(self.spark, files, uri=self.lake.uri(layer, name), schema=fields)
         return rows.select([F.col(f"`{field.name}`") for field in fields])
 
     def append(
