@@ -147,6 +147,21 @@ def commit_of(lake: Lake, layer: str, name: str, *, app: str, cursor: int) -> Co
     return None
 
 
+def confirmed(lake: Lake, layer: str, name: str, *, txn: Txn) -> Commit:
+    """The commit that carries a write, be it the last try's or an earlier one's.
+
+    Raises:
+        StoreError: the table's log does not show it: it was skipped as older than another's.
+    """
+    commit = commit_of(lake, layer, name, app=txn.app, cursor=txn.version)
+    if commit is None:
+        raise StoreError(
+            f"{layer}.{name}: the write {txn.app} at {txn.version} is not in the table's log",
+            hint="another driver writes to this table; run one at a time",
+        )
+    return commit
+
+
 def rows_between(lake: Lake, layer: str, name: str, *, after: int | None, upto: int) -> int:
     """Rows that the versions in (after, upto] of an append-only table added.
 

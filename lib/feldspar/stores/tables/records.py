@@ -39,12 +39,14 @@ def append(
         txn: names the write.
 
     Raises:
-        StoreError: the table could not be written.
+        StoreError: the table could not be written, or somebody else's newer write of this ``app``
+            is there and this one is not.
     """
     uri = lake.native_uri(LAYER, name)
     with _LOCKS[uri]:
         done = log.cursor_version(lake, LAYER, name, app=txn.app)
         if done is not None and done >= txn.version:
+            log.confirmed(lake, LAYER, name, txn=txn)
             return
         try:
             write_deltalake(

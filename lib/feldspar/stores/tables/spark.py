@@ -153,7 +153,7 @@ class SparkTables:
         """
         if declared is not None and self._is_free(layer, name):
             self._create_with(df, layer, name, declared=declared, txn=txn)
-            return self._confirmed(layer, name, txn)
+            return log.confirmed(self.lake, layer, name, txn=txn)
         if declared is not None:
             self.ensure(layer, name, declared)
         (
@@ -163,7 +163,7 @@ class SparkTables:
             .option("txnVersion", txn.version)
             .save(self.lake.uri(layer, name))
         )
-        return self._confirmed(layer, name, txn)
+        return log.confirmed(self.lake, layer, name, txn=txn)
 
     def merge_new(
         self,
@@ -206,7 +206,7 @@ class SparkTables:
             .whenNotMatchedInsertAll()
             .execute()
         )
-        return self._confirmed(layer, name, txn)
+        return log.confirmed(self.lake, layer, name, txn=txn)
 
     def merge_columns(
         self, df: DataFrame, layer: str, name: str, *, same: str, columns: Sequence[str]
@@ -230,15 +230,6 @@ class SparkTables:
         writer = writer.options(**KEEP_SIMPLE).option("userMetadata", note)
         writer.save(self.lake.uri(layer, name))
         return self.version(layer, name)
-
-    def _confirmed(self, layer: str, name: str, txn: Txn) -> log.Commit:
-        commit = log.commit_of(self.lake, layer, name, app=txn.app, cursor=txn.version)
-        if commit is None:
-            raise StoreError(
-                f"{layer}.{name}: the write {txn.app} at {txn.version} is not in the table's log",
-                hint="another driver writes to this table; run one at a time",
-            )
-        return commit
 
     def _is_free(self, layer: str, name: str) -> bool:
         """Whether nothing lies where the table would: no table, and no files of a write that was
