@@ -8,14 +8,16 @@ meet rare conjunctions within some hundred cases.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from feldspar.compute.windows.functions import FUNCTIONS, AggregationPlan
+from feldspar.compute.windows.functions import LISTED, MERGED, AggregationPlan
 from feldspar.compute.windows.plan import EventColumns, WindowPlan
 from feldspar.compute.windows.rule import WindowRule
 from property.oracle import Key, Question, Version
@@ -28,6 +30,7 @@ AMOUNTS = (None, 0.0, 0.1, -2.5, 3.0, 1e9 + 1, 1e9 + 2, 1e9 + 3)
 WILD = (*AMOUNTS, float("nan"), float("inf"), float("-inf"))
 LEVELS = (None, -3, 0, 7, 2**53 + 1)
 RISKY = (None, True, False)
+CHANNELS = (None, "atm", "online", "pos", "Ωmega", "")
 
 times = st.integers(-12, 12)
 keys = st.sampled_from(KEYS)
@@ -51,6 +54,7 @@ def sparse_versions(draw: st.DrawFn, amounts: Sequence[float | None] = AMOUNTS) 
                     "amount": draw(st.sampled_from(amounts)),
                     "level": draw(st.sampled_from(LEVELS)),
                     "risky": draw(st.sampled_from(RISKY)),
+                    "channel": draw(st.sampled_from(CHANNELS)),
                 },
                 draw(st.integers(0, 9)) == 0,
             )
@@ -71,6 +75,7 @@ def sparse_questions(draw: st.DrawFn, amounts: Sequence[float | None] = AMOUNTS)
                 "amount": st.sampled_from(amounts),
                 "level": st.sampled_from(LEVELS),
                 "risky": st.sampled_from(RISKY),
+                "channel": st.sampled_from(CHANNELS),
             }
         ),
     )
@@ -118,12 +123,13 @@ def random_questions(
 
 def random_values(
     generator: random.Random, amounts: Sequence[float | None]
-) -> dict[str, float | int | None]:
+) -> dict[str, float | int | str | None]:
     """One value for each aggregated column."""
     return {
         "amount": generator.choice(amounts),
         "level": generator.choice(LEVELS),
         "risky": generator.choice(RISKY),
+        "channel": generator.choice(CHANNELS),
     }
 
 
@@ -149,7 +155,7 @@ def questions(amounts: Sequence[float | None] = AMOUNTS) -> st.SearchStrategy[li
 
 rules = st.builds(
     WindowRule,
-    st.sampled_from((0, 0, 1, 5)),
+    st.sampled_from((0, 0, 1, 6)),
     st.sampled_from((0, 0, 1, 3)),
     st.sampled_from(("known", "event")),
     st.sampled_from(("include", "exclude")),
@@ -158,10 +164,10 @@ rules = st.builds(
 
 @st.composite
 def aggregations(draw: st.DrawFn) -> list[AggregationPlan]:
-    """One to six output columns over few windows."""
+    """One to six output columns over few windows, of functions that merge."""
     found = []
     for number in range(draw(st.integers(1, 6))):
-        function = draw(st.sampled_from(FUNCTIONS))
+        function = draw(st.sampled_from(MERGED))
         arguments = ("amount", "level", "risky") + ((None,) if function == "count" else ())
         found.append(
             AggregationPlan(
@@ -175,6 +181,45 @@ def aggregations(draw: st.DrawFn) -> list[AggregationPlan]:
     return found
 
 
+@st.composite
+def listed_aggregations(draw: st.DrawFn) -> list[AggregationPlan]:
+    """One to six output columns of functions that go through the members of a window."""
+    found = []
+    for number in range(draw(st.integers(1, 6))):
+        function = draw(st.sampled_from((*LISTED, *MERGED)))
+        arguments = ["amount", "level", "risky"]
+        arguments += ["channel"] if function in ("first", "last", "approx_distinct") else []
+        argument = draw(st.sampled_from([*arguments, *([None] if function == "count" else [])]))
+        grouped = function in MERGED
+        found.append(
+            AggregationPlan(
+                f"{function}_{number}",
+                function,
+                argument,
+                draw(st.sampled_from((1, 2, 6, 40))),
+                place=draw(st.integers(1, 3)),
+                quantile=draw(st.sampled_from((0.0, 0.3, 0.5, 0.95, 1.0))),
+                by="channel" if grouped else None,
+                gives=draw(st.sampled_from(("value", "group"))) if grouped else "value",
+            )
+        )
+    return found
+
+
+@st.composite
+def hopping(draw: st.DrawFn) -> tuple[list[AggregationPlan], WindowRule]:
+    """Aggregations of any kind with hops that divide their windows and the rule's delay."""
+    rule = draw(rules)
+    items = [*draw(aggregations()), *draw(listed_aggregations())]
+    made = []
+    for number, item in enumerate(items):
+        common = math.gcd(item.window_micros, rule.delay)
+        divisors = [hop for hop in range(1, common + 1) if common % hop == 0]
+        hop = draw(st.sampled_from((0, *divisors)))
+        made.append(replace(item, name=f"{item.name}_{number}", hop_micros=hop))
+    return made, rule
+
+
 def window_plan(items: Sequence[AggregationPlan], rule: WindowRule) -> WindowPlan:
     """The plan over the frames below."""
     return WindowPlan(
@@ -183,7 +228,7 @@ def window_plan(items: Sequence[AggregationPlan], rule: WindowRule) -> WindowPla
         spine_time="at",
         aggregations=tuple(items),
         own_event_id="payment",
-        own_arguments={"amount": "own_amount", "level": "own_level", "risky": "own_risky"},
+        own_arguments={name: f"own_{name}" for name in ("amount", "level", "risky", "channel")},
         columns=EventColumns(retracted="_retracted"),
         delay=rule.delay,
         serving_delay=rule.serving_delay,
@@ -204,6 +249,7 @@ def spine_table(asked: Sequence[Question]) -> pa.Table:
             "own_amount": pa.array([row.own.get("amount") for row in asked], pa.float64()),
             "own_level": pa.array([row.own.get("level") for row in asked], pa.int64()),
             "own_risky": pa.array([row.own.get("risky") for row in asked], pa.bool_()),
+            "own_channel": pa.array([row.own.get("channel") for row in asked], pa.string()),
         }
     )
 
@@ -223,6 +269,7 @@ def rows_table(rows: Sequence[Version]) -> pa.Table:
             "amount": pa.array([row.values.get("amount") for row in rows], pa.float64()),
             "level": pa.array([row.values.get("level") for row in rows], pa.int64()),
             "risky": pa.array([row.values.get("risky") for row in rows], pa.bool_()),
+            "channel": pa.array([row.values.get("channel") for row in rows], pa.large_string()),
             "place": pa.array(range(len(rows)), pa.int64()),
         }
     )

@@ -23,8 +23,9 @@ from feldspar.graph.view import PlainView
 from feldspar.launch.submit import submit_command, submit_variables
 from feldspar.spec.environment import Environment, load_environment
 from feldspar.spec.loading import load_definitions
+from feldspar.stores.events import unpack_events
 from feldspar.stores.online import OnlineStore
-from feldspar.stores.rows import layout_of, unpack_events, unpack_rows
+from feldspar.stores.rows import layout_of, unpack_rows
 from feldspar.stores.tables import arrow
 from feldspar.stores.tables.lake import Lake
 from support.places import QUICK_JAVA, REPOSITORY

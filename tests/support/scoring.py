@@ -17,9 +17,10 @@ from feldspar.graph.graph import Graph
 from feldspar.names import fingerprint
 from feldspar.spec.environment import Environment, RedisSpec
 from feldspar.spec.loading import load_definitions
+from feldspar.stores.events import StoredEvents, pack_events
 from feldspar.stores.experiments import Experiments, TrainingRecord
 from feldspar.stores.online import Cursor, OnlineStore, Write
-from feldspar.stores.rows import StoredEvents, StoredRow, layout_of, pack_events, pack_rows
+from feldspar.stores.rows import StoredRow, layout_of, pack_rows
 from feldspar.times import to_micros
 from support.places import disk_environment
 from support.small_project import write_project

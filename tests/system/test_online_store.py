@@ -17,16 +17,9 @@ from redis import Redis
 
 from feldspar.errors import StoreError, UnreachableError
 from feldspar.spec.types import ColumnType
+from feldspar.stores.events import StoredEvents, pack_events, unpack_events
 from feldspar.stores.online import Cursor, OnlineSettings, OnlineStore, Write
-from feldspar.stores.rows import (
-    Layout,
-    StoredEvents,
-    StoredRow,
-    pack_events,
-    pack_rows,
-    unpack_events,
-    unpack_rows,
-)
+from feldspar.stores.rows import Layout, StoredRow, pack_rows, unpack_rows
 from support.valkey import Valkey, valkey
 
 ROWS = Layout("profile", "row", (("age", ColumnType.INT),))

@@ -9,16 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feldspar.errors import StoreError
+from feldspar.names import fingerprint
 from feldspar.spec.types import ColumnType
+from feldspar.stores.events import PackedEvents, StoredEvents, pack_events, unpack_events
 from feldspar.stores.rows import (
     HEADER_BYTES,
     RANK_BYTES,
     Layout,
-    StoredEvents,
     StoredRow,
-    pack_events,
     pack_rows,
-    unpack_events,
     unpack_rows,
 )
 
@@ -71,15 +70,76 @@ def test_rows_come_back_as_they_were_packed(
     assert unpack_rows(layout, packed) == rows
 
 
+def listed(events: StoredEvents) -> list[object]:
+    """All columns as lists."""
+    system = (events.event_id, events.event_time, events.known_time, events.batch, events.position)
+    columns = (*system, events.retracted, *events.arguments.values())
+    return [list(column) for column in columns]
+
+
 @given(events_of_a_view(), LONGS)
-def test_events_come_back_as_they_were_packed(
-    given_events: tuple[Layout, StoredEvents], version: int
-) -> None:
+def test_events_come_back_in_order(given_events: tuple[Layout, StoredEvents], version: int) -> None:
     layout, events = given_events
 
     packed = pack_events(layout, events, epoch=1, version=version)
 
-    assert unpack_events(layout, packed) == events
+    assert listed(unpack_events(layout, packed)) == listed(events.in_order())
+
+
+@given(events_of_a_view())
+def test_events_say_whether_each_has_one_version(
+    given_events: tuple[Layout, StoredEvents],
+) -> None:
+    layout, events = given_events
+    named = [one for one in events.event_id if one is not None]
+
+    packed = PackedEvents(layout, pack_events(layout, events, epoch=1, version=1))
+
+    once = len(named) == len(set(named)) and not any(events.retracted)
+    assert (packed.count, packed.settled) == (len(events), once)
+
+
+@given(events_of_a_view())
+def test_events_are_known_by_when_they_say(given_events: tuple[Layout, StoredEvents]) -> None:
+    layout, events = given_events
+
+    packed = PackedEvents(layout, pack_events(layout, events, epoch=1, version=1))
+
+    lags = [late - time for late, time in zip(events.known_time, events.event_time, strict=True)]
+    lag = max(lags, default=0)
+    expected = (max(events.known_time, default=0), max(-(2**63), min(lag, 2**63 - 1)))
+    assert (packed.last_known, packed.longest_lag) == expected
+
+
+@given(events_of_a_view(), st.none() | TEXTS | LONGS)
+def test_an_event_that_is_held_may_be_held(
+    given_events: tuple[Layout, StoredEvents], other: object
+) -> None:
+    layout, events = given_events
+    packed = PackedEvents(layout, pack_events(layout, events, epoch=1, version=1))
+
+    missed = [one for one in (*events.event_id, other) if not packed.may_hold(one)]
+
+    assert [one for one in missed if one in events.event_id] == []
+
+
+def test_an_event_that_is_not_held_is_told_without_reading() -> None:
+    layout = Layout("v", "events", ())
+    events = StoredEvents([71, 72], [1, 2], [1, 2], [0, 0], [0, 1], [False, False])
+
+    packed = PackedEvents(layout, pack_events(layout, events, epoch=1, version=1))
+
+    assert (packed.may_hold(72), packed.may_hold(73)) == (True, False)
+
+
+def test_events_of_an_older_packing_are_refused_by_name() -> None:
+    layout = Layout("customer_spend", "events", (("amount", ColumnType.DOUBLE),))
+    older = bytes.fromhex(fingerprint("events,amount:double"))
+    events = StoredEvents([], [], [], [], [], [], {"amount": []})
+    packed = pack_events(layout, events, epoch=1, version=1)
+
+    with pytest.raises(StoreError, match=r"view customer_spend .* packed by another definition"):
+        unpack_events(layout, older + packed[len(older) :])
 
 
 @given(st.tuples(*[LONGS] * 8))

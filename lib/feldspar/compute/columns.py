@@ -27,15 +27,17 @@ class Column:
     Attributes:
         values: float64 or int64, shape (n,); whatever stands at a null is never read.
         valid: bool, shape (n,); None means that no value is null.
+        texts: what the values number, ascending by UTF-8 bytes; None: the values are themselves.
     """
 
     values: Numbers
     valid: Bools | None = None
+    texts: pa.Array | None = None
 
     def take(self, rows: Longs) -> Column:
         """The values at the given positions."""
         valid = None if self.valid is None else self.valid[rows]
-        return Column(self.values[rows], valid)
+        return Column(self.values[rows], valid, self.texts)
 
 
 def find(table: pa.Table, name: str) -> pa.ChunkedArray:
@@ -101,6 +103,34 @@ def numbers(column: pa.ChunkedArray, name: str) -> Column:
         f"{name!r} is {kind}; only booleans, whole numbers and floats can be aggregated",
         hint="cast it in the view's expression",
     )
+
+
+def coded(column: pa.ChunkedArray, name: str, *, texts: pa.Array | None = None) -> Column:
+    """Anything whose values can be told apart: texts by their number, instants and days as int64.
+
+    Args:
+        column: n values.
+        name: for messages.
+        texts: the texts that there are, ascending; None: those of the column.
+    """
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        return longs_of(column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()))
+    if pa.types.is_date32(kind):
+        return longs_of(column.cast(pa.int32()).cast(pa.int64()))
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return numbers(column, name)
+    listed = texts_of(column) if texts is None else texts
+    codes = pc.index_in(column.cast(pa.large_string()), value_set=listed)
+    found = longs_of(codes.cast(pa.int64()))
+    return Column(found.values, found.valid, listed)
+
+
+def texts_of(*columns: pa.ChunkedArray) -> pa.Array:
+    """The different texts of columns, ascending by their UTF-8 bytes."""
+    parts = [column.unique().cast(pa.large_string()) for column in columns]
+    all_texts = pc.drop_null(pa.chunked_array(parts, pa.large_string())).unique()
+    return all_texts.take(pc.array_sort_indices(all_texts))
 
 
 def longs_of(column: pa.ChunkedArray) -> Column:

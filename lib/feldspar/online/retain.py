@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from feldspar.stores.rows import StoredEvents, StoredRow
+from feldspar.stores.events import StoredEvents
+from feldspar.stores.rows import StoredRow
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def living_events(events: StoredEvents, horizon: Horizon) -> StoredEvents:
         ]
     else:
         rows = _living_versions(events, horizon, oldest)
-    return events if len(rows) == len(events) else _take(events, rows)
+    return events if len(rows) == len(events) else events.take(rows)
 
 
 def _living_versions(events: StoredEvents, horizon: Horizon, oldest: int) -> list[int]:
@@ -85,15 +86,3 @@ def _visible_at(events: StoredEvents, row: int, horizon: Horizon) -> int:
 
 def _age(events: StoredEvents, row: int) -> tuple[int, int, int]:
     return events.known_time[row], events.batch[row], events.position[row]
-
-
-def _take(events: StoredEvents, rows: Sequence[int]) -> StoredEvents:
-    return StoredEvents(
-        [events.event_id[row] for row in rows],
-        [events.event_time[row] for row in rows],
-        [events.known_time[row] for row in rows],
-        [events.batch[row] for row in rows],
-        [events.position[row] for row in rows],
-        [events.retracted[row] for row in rows],
-        {name: [values[row] for row in rows] for name, values in events.arguments.items()},
-    )

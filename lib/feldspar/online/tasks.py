@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from feldspar.names import BATCH, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION
 from feldspar.online.retain import Horizon, living_events, newest_rows
 from feldspar.spec.types import ColumnType
+from feldspar.stores.events import StoredEvents, pack_events
 from feldspar.stores.online import Cursor, OnlineSettings, OnlineStore, Patience, Write
-from feldspar.stores.rows import Layout, StoredEvents, StoredRow, pack_events, pack_rows
+from feldspar.stores.rows import Layout, StoredRow, pack_rows
 
 _RETRACTED = "__retracted"
 _VISIBLE_AT = "_visible_at"

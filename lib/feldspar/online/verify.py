@@ -17,15 +17,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from feldspar.compute.pit.batch import add_columns
-from feldspar.compute.services.online import read_plain, read_windows
-from feldspar.compute.services.plans import aggregations, pit_plan, window_plan
+from feldspar.compute.services.online import WindowReader, read_plain
+from feldspar.compute.services.plans import pit_plan, window_plan
 from feldspar.compute.windows.batch import add_windows
 from feldspar.errors import UsageError
 from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.names import feature_column
 from feldspar.online.frames import entities
+from feldspar.stores.events import PackedEvents
 from feldspar.stores.online import OnlineSettings, OnlineStore, Patience
-from feldspar.stores.rows import layout_of, unpack_events, unpack_rows
+from feldspar.stores.rows import layout_of, unpack_rows
 from feldspar.stores.tables.spark import SparkTables
 from feldspar.times import from_micros
 
@@ -34,7 +35,7 @@ _AT = "__at"
 _KEYS_A_CALL = 1_000
 _CLOSE = 1e-9
 """Sums are added up in another order; docs of windows allow 1e-9 x sum(|x|)."""
-_INEXACT = ("sum", "avg", "stddev", "var")
+_INEXACT = ("sum", "avg", "stddev", "variance")
 _COUNTS = "entities bigint, compared bigint, different bigint, examples array<string>"
 
 
@@ -169,9 +170,9 @@ class CompareTask:
         if isinstance(view, PlainView):
             packed = [() if value is None else unpack_rows(layout, value) for value in values]
             return [read_plain(view, one, self.at).values for one in packed]
-        plans = aggregations(view)
-        events = [None if value is None else unpack_events(layout, value) for value in values]
-        return [read_windows(view, one, self.at, plans=plans).values for one in events]
+        reader = WindowReader(view)
+        events = [None if value is None else PackedEvents(layout, value) for value in values]
+        return [reader.read(one, self.at).values for one in events]
 
     def _differences(self, row: Mapping[str, Any], online: Mapping[str, Any]) -> list[str]:
         keys = ", ".join(f"{key} {row[key]}" for key in self.view.keys)

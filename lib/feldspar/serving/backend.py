@@ -23,9 +23,10 @@ from feldspar.graph.view import OnDemand, Service, View
 from feldspar.names import fingerprint
 from feldspar.serving.requests import Question, event_columns
 from feldspar.spec.environment import Environment
+from feldspar.stores.events import PackedEvents
 from feldspar.stores.experiments import Champion, Experiments
 from feldspar.stores.online import OnlineStore, Page
-from feldspar.stores.rows import Layout, layout_of, unpack_events, unpack_rows
+from feldspar.stores.rows import Layout, layout_of, unpack_rows
 from feldspar.times import from_micros, to_micros, utc_now
 
 _SECONDS_BETWEEN_TRIES = 5.0
@@ -195,7 +196,7 @@ def _request_event(graph: Graph, service: Service) -> RequestEvent | None:
 
 
 def _unpacked(layout: Layout, value: bytes) -> Any:
-    return unpack_rows(layout, value) if layout.kind == "row" else unpack_events(layout, value)
+    return unpack_rows(layout, value) if layout.kind == "row" else PackedEvents(layout, value)
 
 
 def _check_pushed(page: Page, service: Service, at: int) -> None:

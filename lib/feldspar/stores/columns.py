@@ -1,11 +1,14 @@
 """Packed columns inside a value of the online store: numbers, yes/no, texts, each with nulls.
 
-Little-endian and dense, one block a column; how columns make a value is in ``stores.rows``.
+Little-endian and dense, one block a column; how columns make a value is in
+``stores.events``.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,14 @@ _DENSE = {
     ColumnType.DOUBLE: np.dtype("<f8"),
     ColumnType.TIMESTAMP: np.dtype("<i8"),
     ColumnType.DATE: np.dtype("<i4"),
+}
+_CODES = {
+    ColumnType.BOOLEAN: "?",
+    ColumnType.INT: "i",
+    ColumnType.BIGINT: "q",
+    ColumnType.DOUBLE: "d",
+    ColumnType.TIMESTAMP: "q",
+    ColumnType.DATE: "i",
 }
 _LENGTHS = np.dtype("<u4")
 _WHOLE, _HOLED = b"\x00", b"\x01"
@@ -48,46 +59,28 @@ def pack_column(values: Sequence[Any], kind: ColumnType) -> bytes:
     return head + np.asarray(filled, dtype=_DENSE[kind]).tobytes()
 
 
-class ColumnReader:
-    """Reads columns one after the other.
+@lru_cache(maxsize=4096)
+def _dense(count: int, code: str) -> struct.Struct:
+    return struct.Struct(f"<{count}{code}")
 
-    Args:
-        value: all bytes.
-        at: where the first column starts.
-        count: n, the same for every column.
-    """
 
-    def __init__(self, value: bytes, at: int, count: int) -> None:
-        self._value = value
-        self._at = at
-        self._count = count
+def read_column(value: bytes, at: int, count: int, kind: ColumnType) -> tuple[Sequence[Any], bool]:
+    """A packed column of ``count`` values that starts at a byte, and whether none of it is null."""
+    if value[at]:
+        present = set_bits(value, at + 1, count)
+        found = _values(value, at + 1 + (count + 7) // 8, count, kind)
+        held = zip(found, present, strict=True)
+        return [one if there else None for one, there in held], False
+    return _values(value, at + 1, count, kind), True
 
-    def read(self, kind: ColumnType) -> list[Any]:
-        """The next column."""
-        present = self._present()
-        values = self._texts() if kind is ColumnType.STRING else self._numbers(_DENSE[kind])
-        if present is None:
-            return values
-        return [value if held else None for value, held in zip(values, present, strict=True)]
 
-    def _present(self) -> list[bool] | None:
-        holed = self._value[self._at : self._at + 1] == _HOLED
-        self._at += 1
-        if not holed:
-            return None
-        flags = set_bits(self._value, self._at, self._count)
-        self._at += (self._count + 7) // 8
-        return flags
-
-    def _numbers(self, kind: np.dtype[Any]) -> list[Any]:
-        values = np.frombuffer(self._value, dtype=kind, count=self._count, offset=self._at)
-        self._at += values.nbytes
-        found: list[Any] = values.tolist()
-        return found
-
-    def _texts(self) -> list[Any]:
-        texts = []
-        for length in self._numbers(_LENGTHS):
-            texts.append(self._value[self._at : self._at + length].decode())
-            self._at += length
-        return texts
+def _values(value: bytes, at: int, count: int, kind: ColumnType) -> Sequence[Any]:
+    if kind is not ColumnType.STRING:
+        return _dense(count, _CODES[kind]).unpack_from(value, at)
+    lengths = _dense(count, "I")
+    texts = []
+    start = at + lengths.size
+    for length in lengths.unpack_from(value, at):
+        texts.append(value[start : start + length].decode())
+        start += length
+    return texts

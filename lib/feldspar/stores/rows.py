@@ -1,15 +1,15 @@
-"""Packed values of the online store: the rows of a plain view, the events of a windowed one.
+"""Packed values of the online store: layouts of all views, and the rows of a plain one.
 
 A value starts with the id of its layout and the epoch of its push; what follows orders as bytes the
 way it orders as numbers, so that the server can tell newer from older without knowing features.
-What a number means is not known here: see ``compute.services.online``.
+Values of windowed views: ``stores.events``. What a number means: ``compute.services.online``.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from feldspar.errors import StoreError
 from feldspar.graph.view import PlainView, View
 from feldspar.names import fingerprint
 from feldspar.spec.types import ColumnType
-from feldspar.stores.columns import ColumnReader, bitmap, pack_column, set_bits
+from feldspar.stores.columns import bitmap, set_bits
 
 ID_BYTES = 8
 EPOCH_BYTES = 8
@@ -26,9 +26,10 @@ RANK_BYTES = 32
 HEADER_BYTES = ID_BYTES + EPOCH_BYTES
 
 _SIGN = 1 << 63
+_PACKING = {"row": "row", "events": "events 2"}
+"""Kind of layout to how it is packed; another way of packing gets another name."""
 _EPOCH = struct.Struct(">Q")
 _FRAME = struct.Struct(">I5Q")
-_COUNT = struct.Struct(">QI")
 _SLOTS: Mapping[ColumnType, str] = {
     ColumnType.BOOLEAN: "?",
     ColumnType.INT: "i",
@@ -56,9 +57,16 @@ class Layout:
 
     @cached_property
     def id(self) -> bytes:
-        """Eight bytes that differ whenever the columns, their order or their types do."""
-        text = ",".join([self.kind, *(f"{name}:{kind.value}" for name, kind in self.columns)])
+        """Eight bytes that differ whenever the columns, their order, types or packing do."""
+        text = ",".join(
+            [_PACKING[self.kind], *(f"{name}:{kind.value}" for name, kind in self.columns)]
+        )
         return bytes.fromhex(fingerprint(text))
+
+    @cached_property
+    def places(self) -> Mapping[str, tuple[int, ColumnType]]:
+        """Column to its place among the columns and its type."""
+        return {name: (place, kind) for place, (name, kind) in enumerate(self.columns)}
 
     @cached_property
     def slots(self) -> struct.Struct:
@@ -84,25 +92,6 @@ class StoredRow:
     def rank(self) -> tuple[int, int, int, int]:
         """The newest row of an entity has the highest."""
         return (self.event_time, self.known_time, self.batch, self.position)
-
-
-@dataclass(frozen=True)
-class StoredEvents:
-    """The recent events of one entity, column by column, n of each.
-
-    ``retracted`` versions say that the event is no longer this entity's.
-    """
-
-    event_id: Sequence[int | str | None]
-    event_time: Sequence[int]
-    known_time: Sequence[int]
-    batch: Sequence[int]
-    position: Sequence[int]
-    retracted: Sequence[bool]
-    arguments: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.event_time)
 
 
 def layout_of(view: View) -> Layout:
@@ -132,7 +121,7 @@ def unpack_rows(layout: Layout, value: bytes) -> tuple[StoredRow, ...]:
     Raises:
         StoreError: the value was packed by another definition of the view.
     """
-    _check(layout, value)
+    check_layout(layout, value)
     rows = []
     at = HEADER_BYTES
     while at < len(value):
@@ -145,49 +134,17 @@ def unpack_rows(layout: Layout, value: bytes) -> tuple[StoredRow, ...]:
     return tuple(rows)
 
 
-def pack_events(layout: Layout, events: StoredEvents, *, epoch: int, version: int) -> bytes:
-    """One value from all events of one entity.
-
-    Args:
-        layout: of the view.
-        events: what is kept of the entity.
-        epoch: of the push; a higher one wins whatever the version.
-        version: of the gold table that the events were read from; the higher one wins.
-    """
-    texts = any(isinstance(one, str) for one in events.event_id)
-    parts = [
-        layout.id,
-        _EPOCH.pack(epoch),
-        _COUNT.pack(version + _SIGN, len(events)),
-        b"s" if texts else b"i",
-        pack_column(events.event_id, ColumnType.STRING if texts else ColumnType.BIGINT),
-    ]
-    order = (events.event_time, events.known_time, events.batch, events.position)
-    parts += [pack_column(numbers, ColumnType.BIGINT) for numbers in order]
-    parts.append(pack_column(events.retracted, ColumnType.BOOLEAN))
-    parts += [pack_column(events.arguments[name], kind) for name, kind in layout.columns]
-    return b"".join(parts)
+def epoch_bytes(epoch: int) -> bytes:
+    """The epoch of a push as it stands behind the layout's id."""
+    return _EPOCH.pack(epoch)
 
 
-def unpack_events(layout: Layout, value: bytes) -> StoredEvents:
-    """The events of ``pack_events``.
+def check_layout(layout: Layout, value: bytes) -> None:
+    """Refuses a value of another layout.
 
     Raises:
         StoreError: the value was packed by another definition of the view.
     """
-    _check(layout, value)
-    _, count = _COUNT.unpack_from(value, HEADER_BYTES)
-    at = HEADER_BYTES + _COUNT.size
-    reader = ColumnReader(value, at + 1, count)
-    texts = value[at : at + 1] == b"s"
-    ids = reader.read(ColumnType.STRING if texts else ColumnType.BIGINT)
-    event_time, known_time, batch, position = (reader.read(ColumnType.BIGINT) for _ in range(4))
-    retracted = reader.read(ColumnType.BOOLEAN)
-    arguments = {name: reader.read(kind) for name, kind in layout.columns}
-    return StoredEvents(ids, event_time, known_time, batch, position, retracted, arguments)
-
-
-def _check(layout: Layout, value: bytes) -> None:
     if value[:ID_BYTES] != layout.id:
         raise StoreError(
             f"the online value of view {layout.view} has layout {value[:ID_BYTES].hex()}, "

@@ -6,7 +6,8 @@ features come from ``arrow.complete``, which batches use too. Reads nothing itse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, Protocol
@@ -18,8 +19,7 @@ from feldspar.compute.expressions.online import compile_row
 from feldspar.compute.pit.online import read_at
 from feldspar.compute.services.arrow import complete
 from feldspar.compute.services.plans import aggregations, folds_own
-from feldspar.compute.windows.functions import AggregationPlan
-from feldspar.compute.windows.online import Event, OwnEvent, fold_one
+from feldspar.compute.windows.online import Events, OnlineFold, OwnEvent
 from feldspar.compute.windows.rule import WindowRule
 from feldspar.graph.view import PlainView, Service, View, WindowedView
 from feldspar.names import feature_column
@@ -39,25 +39,6 @@ class PackedRow(Protocol):
     def rank(self) -> tuple[int, int, int, int]: ...
     @property
     def values(self) -> Mapping[str, Any]: ...
-
-
-class PackedEvents(Protocol):
-    """The stored events of one entity, column by column; times in microseconds."""
-
-    @property
-    def event_id(self) -> Sequence[Hashable]: ...
-    @property
-    def event_time(self) -> Sequence[int]: ...
-    @property
-    def known_time(self) -> Sequence[int]: ...
-    @property
-    def batch(self) -> Sequence[int]: ...
-    @property
-    def position(self) -> Sequence[int]: ...
-    @property
-    def retracted(self) -> Sequence[bool]: ...
-    @property
-    def arguments(self) -> Mapping[str, Sequence[Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -121,52 +102,32 @@ def read_plain(view: PlainView, rows: Sequence[PackedRow], t: int) -> Reading:
     return Reading(values, "fresh", newest.event_time)
 
 
-def read_windows(
-    view: WindowedView,
-    events: PackedEvents | None,
-    t: int,
-    *,
-    plans: Sequence[AggregationPlan],
-    own: OwnEvent | None = None,
-) -> Reading:
-    """Every window of a view at ``t`` (microseconds).
+class WindowReader:
+    """Every window of one view; made once, used for every request."""
 
-    Args:
-        view: whose windows.
-        events: what the store holds; None: nothing.
-        t: the clock of the request.
-        plans: ``plans.aggregations(view)``, made once.
-        own: the event being scored; without one nothing is folded in.
-    """
-    stored = [] if events is None else _events(events)
-    rule = WindowRule(
-        delay=duration_micros(view.delay),
-        serving_delay=duration_micros(view.serving_delay),
-        request_event=view.request_event if own else "exclude",
-    )
-    values = fold_one(stored, t, plans, rule=rule, own=own)
-    oldest = t - duration_micros(view.retention)
-    inside = [one.event_time for one in stored if oldest < one.event_time <= t - rule.delay]
-    newest = max(inside, default=None)
-    return Reading(values, "missing" if newest is None else "fresh", newest)
-
-
-def _events(events: PackedEvents) -> list[Event]:
-    names = tuple(events.arguments)
-    rows = zip(*events.arguments.values(), strict=True) if names else [()] * len(events.event_time)
-    arguments = (dict(zip(names, row, strict=True)) for row in rows)
-    return list(
-        map(
-            Event,
-            events.event_id,
-            events.event_time,
-            events.known_time,
-            events.batch,
-            events.position,
-            arguments,
-            events.retracted,
+    def __init__(self, view: WindowedView) -> None:
+        self._retention = duration_micros(view.retention)
+        rule = WindowRule(
+            delay=duration_micros(view.delay),
+            serving_delay=duration_micros(view.serving_delay),
+            request_event=view.request_event,
         )
-    )
+        self._fold = OnlineFold(aggregations(view), rule)
+
+    def read(self, events: Events | None, t: int, own: OwnEvent | None = None) -> Reading:
+        """The windows at ``t`` (microseconds).
+
+        Args:
+            events: what the store holds; None: nothing.
+            t: the clock of the request.
+            own: the event being scored; without one nothing is folded in.
+        """
+        current = self._fold.current(events, t, own)
+        values = self._fold.answers(current, t, own)
+        times = current.times
+        last = bisect_right(times, t - self._fold.rule.delay)
+        newest = times[last - 1] if last and times[last - 1] > t - self._retention else None
+        return Reading(values, "missing" if newest is None else "fresh", newest)
 
 
 class ServiceReader:
@@ -180,8 +141,8 @@ class ServiceReader:
     def __init__(self, service: Service, event: RequestEvent | None) -> None:
         self.service = service
         self._event = event
-        self._plans = {
-            view.name: aggregations(view)
+        self._windows = {
+            view.name: WindowReader(view)
             for view in service.views
             if isinstance(view, WindowedView)
         }
@@ -197,7 +158,7 @@ class ServiceReader:
         Args:
             request: every column of ``service.request``; timestamps in microseconds, dates in
                 days since the epoch.
-            stored: view to its ``PackedRow``s or ``PackedEvents``; None where there is nothing.
+            stored: view to its ``PackedRow``s or ``Events``; None where there is nothing.
             t: when.
 
         Raises:
@@ -236,7 +197,7 @@ class ServiceReader:
             functions = self._own[view.name]
             arguments = {name: function(request) for name, function in functions.items()}
             own = OwnEvent(request[self._event.event_id], arguments)
-        return read_windows(view, stored, t, plans=self._plans[view.name], own=own)
+        return self._windows[view.name].read(stored, t, own)
 
     def _table(self, request: Mapping[str, Any], readings: Mapping[str, Reading]) -> pa.Table:
         columns = {

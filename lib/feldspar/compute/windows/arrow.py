@@ -5,11 +5,22 @@ The spine comes back row by row as it was, with the output columns behind it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pyarrow as pa
 
-from feldspar.compute.columns import Column, find, flags, instants, longs, micros, numbers
+from feldspar.compute.columns import (
+    Column,
+    coded,
+    find,
+    flags,
+    instants,
+    longs,
+    micros,
+    numbers,
+    texts_of,
+)
 from feldspar.compute.keys import NO_KEY, key_codes
 from feldspar.compute.windows.arrays import EventArrays, SpineArrays
 from feldspar.compute.windows.fold import fold
@@ -36,13 +47,14 @@ def add_windows(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> pa.Table
     if taken:
         raise EngineError(f"the spine already has the output columns {taken}")
     asked, stored = _arrays(spine, events, plan)
-    return _with_answers(spine, asked, stored, plan)
+    return _with_answers(spine, asked, stored, plan, output_fields(plan, events.schema))
 
 
 def add_windows_in_bucket(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> pa.Table:
     """``add_windows`` where the events hold departures (see ``batch.with_departures``)."""
     asked, stored = _arrays(spine, events, plan)
-    return _with_answers(spine, asked, replace(stored, with_departures=True), plan)
+    stored = replace(stored, with_departures=True)
+    return _with_answers(spine, asked, stored, plan, output_fields(plan, events.schema))
 
 
 def output_fields(plan: WindowPlan, events: pa.Schema) -> list[pa.Field]:
@@ -50,22 +62,38 @@ def output_fields(plan: WindowPlan, events: pa.Schema) -> list[pa.Field]:
     absent = [name for name in plan.arguments if name not in events.names]
     if absent:
         raise EngineError(f"the events have no columns {absent}", hint=f"found: {events.names}")
+    types = {name: events.field(name).type for name in plan.arguments}
     return [
         pa.field(
             item.name,
-            output_type(item, events.field(item.argument).type if item.argument else None),
+            output_type(
+                item,
+                None if item.argument is None else types[item.argument],
+                None if item.by is None else types[item.by],
+            ),
         )
         for item in plan.aggregations
     ]
 
 
 def _with_answers(
-    spine: pa.Table, asked: SpineArrays, stored: EventArrays, plan: WindowPlan
+    spine: pa.Table,
+    asked: SpineArrays,
+    stored: EventArrays,
+    plan: WindowPlan,
+    fields: Sequence[pa.Field],
 ) -> pa.Table:
     answers = fold(asked, stored, plan.aggregations, rule=plan.rule)
-    for item in plan.aggregations:
-        spine = spine.append_column(item.name, answers[item.name])
+    for one in fields:
+        spine = spine.append_column(one.name, _typed(answers[one.name], one.type))
     return spine
+
+
+def _typed(answer: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The kernel's numbers and texts in the type of the output column."""
+    if answer.type == kind:
+        return answer
+    return (answer.cast(pa.int32()) if pa.types.is_date32(kind) else answer).cast(kind)
 
 
 def _arrays(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> tuple[SpineArrays, EventArrays]:
@@ -76,6 +104,10 @@ def _arrays(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> tuple[SpineA
     if time.valid is not None:
         asked[~time.valid] = NO_KEY
     # without own events the ids are coded against none
+    own = _own(spine, events, plan)
+    columns = {
+        name: _columns(find(events, name), own.get(name), plan, name) for name in plan.arguments
+    }
     holder = spine if plan.own_event_id else events.slice(0, 0)
     ids = key_codes(holder, events, (plan.own_event_id or names.event_id,), (names.event_id,))
     return (
@@ -83,7 +115,7 @@ def _arrays(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> tuple[SpineA
             asked,
             time.values.astype("int64", copy=False),
             ids.left if plan.own_event_id else None,
-            _own(spine, events, plan),
+            {name: mine for name, (_, mine) in columns.items() if mine is not None},
         ),
         EventArrays(
             entity.right,
@@ -92,13 +124,13 @@ def _arrays(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> tuple[SpineA
             instants(events, names.known_time),
             longs(events, names.batch),
             longs(events, names.position),
-            {name: numbers(find(events, name), name) for name in plan.arguments},
+            {name: stored for name, (stored, _) in columns.items()},
             flags(events, names.retracted) if names.retracted else None,
         ),
     )
 
 
-def _own(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> dict[str, Column]:
+def _own(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> dict[str, pa.ChunkedArray]:
     """Own values, in the type that the events give the column."""
     if not plan.folds_own:
         return {}
@@ -106,10 +138,24 @@ def _own(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> dict[str, Colum
     for name in plan.arguments:
         column = find(spine, plan.own_arguments[name])
         try:
-            column = column.cast(events.field(name).type)
+            own[name] = column.cast(find(events, name).type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise EngineError(
                 f"{plan.own_arguments[name]!r} does not fit {name!r} of the events: {error}"
             ) from error
-        own[name] = numbers(column, plan.own_arguments[name])
     return own
+
+
+def _columns(
+    stored: pa.ChunkedArray, own: pa.ChunkedArray | None, plan: WindowPlan, name: str
+) -> tuple[Column, Column | None]:
+    """An aggregated column of the events and of the own events, numbered alike if it is texts."""
+    if name not in plan.coded:
+        own_name = plan.own_arguments.get(name, name)
+        return numbers(stored, name), None if own is None else numbers(own, own_name)
+    kind = stored.type
+    texts = None
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        texts = texts_of(stored) if own is None else texts_of(stored, own)
+    coded_own = None if own is None else coded(own, name, texts=texts)
+    return coded(stored, name, texts=texts), coded_own

@@ -10,22 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 
-from feldspar.compute.columns import Bools, Column, Longs
+from feldspar.compute.columns import Bools, Column, Longs, Numbers
 from feldspar.compute.timeline import Timeline
 from feldspar.compute.windows import partial
 from feldspar.compute.windows.arrays import NO_EVENT, EventArrays, SpineArrays
 from feldspar.compute.windows.functions import AggregationPlan, Need
+from feldspar.compute.windows.listed import list_windows
+from feldspar.compute.windows.members import (
+    PAIRS_AT_ONCE,
+    PairRanges,
+    Pieces,
+    Questions,
+    members,
+)
 from feldspar.compute.windows.moments import chunks, expand
 from feldspar.compute.windows.partial import Partial
 from feldspar.compute.windows.rule import WindowRule
 from feldspar.compute.windows.versions import States, states
 from feldspar.errors import EngineError
-
-PAIRS_AT_ONCE = 1 << 21
 
 
 # infinities make NaN where IEEE says so; that is an answer and no accident
@@ -57,69 +64,98 @@ def fold(
     question = _questions(spine, asked)
     seen = states(events, rule)
     folder = _Folder(question, seen, rule)
-    answers: dict[str, pa.Array] = {}
-    for window in dict.fromkeys(item.window_micros for item in aggregations):
-        pieces = folder.pieces(window)
-        pairs = folder.pair_ranges(window)
-        for argument, group in _by_argument(aggregations, window).items():
+    folds_own = rule.folds_own and spine.own_event is not None
+    own = np.flatnonzero(question.own_event != NO_EVENT) if folds_own else asked[:0]
+    sources = _Sources(spine, events, asked, seen.row, own)
+    found: dict[str, Column] = {}
+    for edges in dict.fromkeys((item.window_micros, item.hop_micros) for item in aggregations):
+        pieces = folder.pieces(*edges)
+        pairs = folder.pair_ranges(*edges)
+        merged, listed = _by_argument(aggregations, *edges)
+        for argument, group in merged.items():
             needs = frozenset[Need]().union(*(item.needs for item in group))
-            column = _argument(events, argument)
+            column = sources.stored(argument)
             state = folder.ranges(column, needs, pieces)
             folder.add_pairs(state, column, needs, pairs)
-            if rule.folds_own and spine.own_event is not None:
-                _add_own(state, _own(spine, argument, asked), needs, question.own_event)
-            for item in group:
-                answers[item.name] = _answer(state, item, asked, len(spine.entity))
-    return {item.name: answers[item.name] for item in aggregations}
+            if folds_own:
+                _add_own(state, sources.asked_for(argument), needs, own)
+            found |= {item.name: Column(*partial.finish(state, item)) for item in group}
+        if listed:
+            parts = members(question, seen, pieces, pairs, own=own)
+            found |= list_windows(listed, sources.listed, parts)
+    return {
+        item.name: _placed(found[item.name], item, asked, len(spine.entity))
+        for item in aggregations
+    }
 
 
 @dataclass(frozen=True, eq=False)
-class _Questions:
-    """The spine rows that can be answered, sorted by (entity, time)."""
+class _Sources:
+    """The aggregated columns of the events, and of the questions' own events."""
 
-    entity: Longs
-    time: Longs
-    own_event: Longs
+    spine: SpineArrays
+    events: EventArrays
+    asked: Longs
+    rows: Longs
+    own: Longs
+    """The questions whose own event is folded in."""
 
+    def stored(self, name: str | None) -> Column:
+        """By version."""
+        return _argument(self.events, name)
 
-@dataclass(frozen=True, eq=False)
-class _Pieces:
-    """Ranges over the ranged states: all rows, and the rest after the own event for some."""
+    def asked_for(self, name: str | None) -> Column:
+        """By question, what it says of its own event."""
+        return _own(self.spine, name, self.asked)
 
-    start: Longs
-    stop: Longs
-    rest: Longs
-    rest_start: Longs
-    rest_stop: Longs
+    def listed(self, name: str | None) -> Column:
+        """By state, and by question behind them where own events are folded in."""
+        states = self.stored(name).take(self.rows)
+        if not len(self.own):
+            return states
+        mine = self.asked_for(name)
+        valid = [
+            np.ones(len(one.values), dtype=np.bool_) if one.valid is None else one.valid
+            for one in (states, mine)
+        ]
+        values = cast(Numbers, np.concatenate((states.values, mine.values)))
+        return Column(values, np.concatenate(valid), states.texts)
 
 
 class _Folder:
     """Positions of one spine in one set of states, shared by all windows and columns."""
 
-    def __init__(self, question: _Questions, seen: States, rule: WindowRule) -> None:
+    def __init__(self, question: Questions, seen: States, rule: WindowRule) -> None:
         self._question, self._seen, self._rule = question, seen, rule
         self._ranged = np.flatnonzero(seen.ranged)
         entity, time = seen.entity[self._ranged], seen.event_time[self._ranged]
         self._line = Timeline(entity, time)
         self._spine_line = Timeline(question.entity, question.time)
-        end = self._line.until(question.entity, question.time - rule.delay)
         settled = Timeline(entity, seen.ranged_from[self._ranged])
-        self._stop = np.minimum(end, settled.until(question.entity, question.time))
+        self._settled = settled.until(question.entity, question.time)
+        self._stops: dict[int, Longs] = {}
         self._own_at = _places(seen.event_id[self._ranged], question.own_event)
 
-    def pieces(self, window: int) -> _Pieces:
+    def _stop(self, new: Longs, raster: int) -> Longs:
+        """Where windows end among the settled states; the same for all on one raster."""
+        if raster not in self._stops:
+            end = self._line.until(self._question.entity, new)
+            self._stops[raster] = np.minimum(end, self._settled)
+        return self._stops[raster]
+
+    def pieces(self, window: int, hop: int) -> Pieces:
         """Where each question's window lies in the ranged states, without its own event."""
         question = self._question
-        oldest = question.time - self._rule.delay - window
-        start = self._line.until(question.entity, oldest)
-        own, stop = self._own_at, self._stop
+        old, new = self._rule.edges(question.time, window, hop)
+        start = self._line.until(question.entity, old)
+        own, stop = self._own_at, self._stop(new, hop if self._rule.delay else 0)
         cut = np.flatnonzero((own >= start) & (own < stop))
         until = stop.copy()
         until[cut] = own[cut]
         rest = cut[own[cut] + 1 < stop[cut]]
-        return _Pieces(start, until, rest, own[rest] + 1, stop[rest])
+        return Pieces(start, until, rest, own[rest] + 1, stop[rest])
 
-    def ranges(self, column: Column, needs: frozenset[Need], pieces: _Pieces) -> Partial:
+    def ranges(self, column: Column, needs: frozenset[Need], pieces: Pieces) -> Partial:
         """The state of the settled rows of each question's window."""
         values = column.take(self._seen.row[self._ranged])
         state = partial.of_ranges(values, needs, pieces.start, pieces.stop)
@@ -128,27 +164,28 @@ class _Folder:
             state.absorb(pieces.rest, rest)
         return state
 
-    def pair_ranges(self, window: int) -> tuple[Longs, Longs, Longs]:
-        """States to be folded singly: their positions, and the questions start:stop they are in."""
+    def pair_ranges(self, window: int, hop: int) -> PairRanges:
+        """States to be folded singly, and the questions whose window they are in."""
         seen, rule = self._seen, self._rule
-        since = np.maximum(seen.visible_at, seen.event_time + rule.delay)
+        enters, leaves = rule.span(seen.event_time, window, hop)
+        since = np.maximum(seen.visible_at, enters)
         until = np.minimum(seen.ranged_from, seen.until)
         rows = np.flatnonzero(since < until)
-        until = np.minimum(until[rows], seen.event_time[rows] + rule.delay + window)
+        until = np.minimum(until[rows], leaves[rows])
         entity = seen.entity[rows]
         start = self._spine_line.before(entity, since[rows])
         stop = np.maximum(start, self._spine_line.before(entity, until))
-        return rows, start, stop
+        return PairRanges(rows, start, stop)
 
     def add_pairs(
         self,
         state: Partial,
         column: Column,
         needs: frozenset[Need],
-        ranges: tuple[Longs, Longs, Longs],
+        ranges: PairRanges,
     ) -> None:
         """Merge in the late and the corrected, a bounded number of pairs at a time."""
-        for unsorted, source in self._pairs(*ranges):
+        for unsorted, source in self._pairs(ranges.rows, ranges.start, ranges.stop):
             order = np.argsort(unsorted, kind="stable")
             target = unsorted[order]
             first = np.flatnonzero(np.diff(target, prepend=-1))
@@ -167,9 +204,9 @@ class _Folder:
             yield target[other], source[other]
 
 
-def _questions(spine: SpineArrays, asked: Longs) -> _Questions:
+def _questions(spine: SpineArrays, asked: Longs) -> Questions:
     own = np.full(len(asked), NO_EVENT) if spine.own_event is None else spine.own_event[asked]
-    return _Questions(spine.entity[asked], spine.time[asked], own)
+    return Questions(spine.entity[asked], spine.time[asked], own)
 
 
 def _places(event_id: Longs, wanted: Longs) -> Longs:
@@ -182,13 +219,15 @@ def _places(event_id: Longs, wanted: Longs) -> Longs:
 
 
 def _by_argument(
-    aggregations: Sequence[AggregationPlan], window: int
-) -> dict[str | None, list[AggregationPlan]]:
+    aggregations: Sequence[AggregationPlan], window: int, hop: int
+) -> tuple[dict[str | None, list[AggregationPlan]], list[AggregationPlan]]:
+    """The aggregations of one size: those that merge by their argument, and the others."""
     groups: dict[str | None, list[AggregationPlan]] = {}
-    for item in aggregations:
-        if item.window_micros == window:
+    here = [one for one in aggregations if (one.window_micros, one.hop_micros) == (window, hop)]
+    for item in here:
+        if item.is_merged:
             groups.setdefault(item.argument, []).append(item)
-    return groups
+    return groups, [item for item in here if not item.is_merged]
 
 
 def _argument(events: EventArrays, name: str | None) -> Column:
@@ -210,18 +249,20 @@ def _own(spine: SpineArrays, name: str | None, asked: Longs) -> Column:
     return spine.own[name].take(asked)
 
 
-def _add_own(state: Partial, own: Column, needs: frozenset[Need], event: Longs) -> None:
-    rows = np.flatnonzero(event != NO_EVENT)
+def _add_own(state: Partial, own: Column, needs: frozenset[Need], rows: Longs) -> None:
     state.absorb(rows, partial.of_ranges(own, needs, rows, rows + 1))
 
 
-def _answer(state: Partial, item: AggregationPlan, asked: Longs, size: int) -> pa.Array:
-    values, found = partial.finish(state, item)
+def _placed(found: Column, item: AggregationPlan, asked: Longs, size: int) -> pa.Array:
+    """Answers in the order of the spine, with the default where there is none."""
+    values = found.values
+    there = np.ones(len(values), dtype=np.bool_) if found.valid is None else found.valid
     if item.default is not None and item.function != "count":
         if not isinstance(item.default, int):
             values = values.astype(np.float64)
-        values, found = np.where(found, values, item.default), np.ones(len(found), dtype=np.bool_)
+        values, there = np.where(there, values, item.default), np.ones(len(there), dtype=np.bool_)
     answer = np.zeros(size, dtype=values.dtype)
     known: Bools = np.zeros(size, dtype=np.bool_)
-    answer[asked], known[asked] = values, found
-    return pa.array(answer, mask=~known)
+    answer[asked], known[asked] = values, there
+    placed = pa.array(answer, mask=~known)
+    return placed if found.texts is None else found.texts.take(placed)

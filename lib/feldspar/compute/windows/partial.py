@@ -107,6 +107,8 @@ def finish(partial: Partial, aggregation: AggregationPlan) -> tuple[Numbers, Boo
             spread = partial.spread if partial.spread is not None else moments.empty(len(count))
             variance = spread.m2 / np.maximum(count - 1, 1)
             return (variance if aggregation.function == "var" else np.sqrt(variance)), count > 1
+        case _:
+            raise AssertionError(f"{aggregation.function} is answered by listed.py")
 
 
 def _present(part: Numbers | None) -> Numbers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from feldspar.compute.windows.functions import AggregationPlan, AsOf, RequestEvent
+from feldspar.compute.windows.functions import CODED, AggregationPlan, AsOf, RequestEvent
 from feldspar.compute.windows.rule import WindowRule
 from feldspar.errors import EngineError
 
@@ -79,8 +79,13 @@ class WindowPlan:
     @property
     def arguments(self) -> tuple[str, ...]:
         """The aggregated columns, each once."""
-        found = (item.argument for item in self.aggregations)
-        return tuple(dict.fromkeys(name for name in found if name is not None))
+        return tuple(dict.fromkeys(name for item in self.aggregations for name in item.columns))
+
+    @property
+    def coded(self) -> frozenset[str]:
+        """The aggregated columns that nothing is computed of: they may hold texts, instants."""
+        strict = {item.argument for item in self.aggregations if item.function not in CODED}
+        return frozenset(self.arguments) - strict
 
     @property
     def event_columns(self) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import overload
 
+from feldspar.compute.columns import Longs
 from feldspar.compute.windows.functions import AsOf, RequestEvent
 from feldspar.errors import EngineError
 
@@ -37,3 +39,28 @@ class WindowRule:
     def folds_own(self) -> bool:
         """Whether the own event, which happens at T, can lie in a window."""
         return self.request_event == "include" and self.delay == 0
+
+    @overload
+    def edges(self, t: int, window: int, hop: int) -> tuple[int, int]: ...
+    @overload
+    def edges(self, t: Longs, window: int, hop: int) -> tuple[Longs, Longs]: ...
+    def edges(self, t: int | Longs, window: int, hop: int) -> tuple[int | Longs, int | Longs]:
+        """The old edge of a window at T, open, and the new one, closed.
+
+        With a hop the old edge is rounded down to a multiple of it, before 1970 too, and with a
+        delay the new one as well; the hop divides window and delay.
+        """
+        if not hop:
+            return t - self.delay - window, t - self.delay
+        rounded = t // hop * hop
+        return rounded - self.delay - window, (rounded if self.delay else t) - self.delay
+
+    def span(self, event_time: Longs, window: int, hop: int) -> tuple[Longs, Longs]:
+        """From which T on, and up to which T exclusively, events lie between the edges."""
+        enters = event_time + self.delay
+        leaves = enters + window
+        if not hop:
+            return enters, leaves
+        # the first multiples that are no less
+        leaves = -(-leaves // hop) * hop
+        return (-(-enters // hop) * hop if self.delay else enters), leaves

@@ -20,7 +20,7 @@ OVERTAKEN_BY = 16
 
 @dataclass(frozen=True, eq=False)
 class States:
-    """States sorted by (entity, event_time); every array has the shape (k,).
+    """States sorted by (entity, event_time, known_time, batch, position); arrays of shape (k,).
 
     Attributes:
         row: where the version stands in its EventArrays.
@@ -52,7 +52,7 @@ def states(events: EventArrays, rule: WindowRule) -> States:
     if events.retracted is not None:
         keep &= ~events.retracted
     rows = np.flatnonzero(keep)
-    rows = rows[np.lexsort((events.event_time[rows], events.entity[rows]))]
+    rows = _in_order(events, rows)
     entity, event_time = events.entity[rows], events.event_time[rows]
     visible_at, until = visible_at[rows], until[rows]
     ranged = until == NEVER
@@ -65,6 +65,20 @@ def states(events: EventArrays, rule: WindowRule) -> States:
     return States(
         rows, entity, events.event_id[rows], event_time, visible_at, until, ranged_from, ranged
     )
+
+
+def _in_order(events: EventArrays, rows: Longs) -> Longs:
+    rows = rows[np.lexsort((events.event_time[rows], events.entity[rows]))]
+    entity, time = events.entity[rows], events.event_time[rows]
+    tied = np.zeros(len(rows) + 1, dtype=np.bool_)
+    tied[1:-1] = (entity[1:] == entity[:-1]) & (time[1:] == time[:-1])
+    # few: only those of one entity at one instant are sorted by more
+    places = np.flatnonzero(tied[1:] | tied[:-1])
+    group = np.cumsum(~tied[:-1])[places]
+    among = rows[places]
+    age = (events.position[among], events.batch[among], events.known_time[among], group)
+    rows[places] = among[np.lexsort(age)]
+    return rows
 
 
 def _intervals(events: EventArrays, rule: WindowRule) -> tuple[Longs, Longs]:

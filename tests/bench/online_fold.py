@@ -1,0 +1,93 @@
+"""How long one windowed view takes online: decoding what Redis gave, folding it at T.
+
+``python tests/bench/online_fold.py`` prints microseconds and writes out/bench/online_fold.json.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from feldspar.compute.windows.functions import AggregationPlan
+from feldspar.compute.windows.online import OnlineFold, OwnEvent
+from feldspar.compute.windows.rule import WindowRule
+from feldspar.spec.types import ColumnType
+from feldspar.stores.events import PackedEvents, StoredEvents, pack_events
+from feldspar.stores.rows import Layout
+
+OUT = Path("out/bench/online_fold.json")
+DAY = 86_400 * 1_000_000
+CALLS = 20_000
+NOW = 1_533_081_600_000_000
+LAYOUT = Layout("customer_spend", "events", (("amount", ColumnType.DOUBLE),))
+
+
+def spend() -> list[AggregationPlan]:
+    """Count and mean over 1, 7 and 30 days."""
+    found = []
+    for days in (1, 7, 30):
+        found.append(AggregationPlan(f"count_{days}d", "count", None, days * DAY))
+        found.append(AggregationPlan(f"avg_amount_{days}d", "avg", "amount", days * DAY))
+    return found
+
+
+def events(count: int, *, versions: int = 1) -> StoredEvents:
+    """Payments of thirty days; with two versions each event was corrected an hour later."""
+    chance = random.Random(7)
+    times = sorted(NOW - chance.randrange(30 * DAY) for _ in range(count)) * versions
+    ids = list(range(1_000_000, 1_000_000 + count)) * versions
+    known = [at + index // count * DAY // 24 for index, at in enumerate(times)]
+    size = count * versions
+    amounts = [round(chance.gammavariate(2, 30), 2) for _ in range(size)]
+    nothing = [0] * size
+    return StoredEvents(
+        ids, times, known, nothing, list(range(size)), [False] * size, {"amount": amounts}
+    )
+
+
+def measure(call: Callable[[], object]) -> dict[str, float]:
+    """p50 and p99 of one call, microseconds by the clock and of the processor."""
+    for _ in range(CALLS // 10):
+        call()
+    found = {}
+    for name, clock in (("", time.perf_counter_ns), ("cpu_", time.thread_time_ns)):
+        taken = []
+        for _ in range(CALLS):
+            start = clock()
+            call()
+            taken.append(clock() - start)
+        taken.sort()
+        found[f"{name}p50_us"] = taken[CALLS // 2] / 1_000
+        found[f"{name}p99_us"] = taken[CALLS * 99 // 100] / 1_000
+    return found
+
+
+def exact(count: int, *, versions: int = 1) -> Callable[[], object]:
+    """Decode and fold an exact view of ``count`` events."""
+    fold = OnlineFold(spend(), WindowRule())
+    value = pack_events(LAYOUT, events(count, versions=versions), epoch=1, version=1)
+    own = OwnEvent(5, {"amount": 12.5})
+    return lambda: fold.fold(PackedEvents(LAYOUT, value), NOW, own)
+
+
+def main() -> None:
+    """Measures each case and writes the figures."""
+    cases = {
+        "60 events": exact(60),
+        "300 events": exact(300),
+        "60 events, two versions each": exact(60, versions=2),
+    }
+    found = {name: measure(call) for name, call in cases.items()}
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    for name, figures in found.items():
+        said = "  ".join(f"{kind} {figure:7.1f}" for kind, figure in figures.items())
+        sys.stdout.write(f"{name:32} {said}\n")
+
+
+if __name__ == "__main__":
+    main()
