@@ -91,3 +91,13 @@ def test_a_change_says_what_it_is() -> None:
     text = str(changed(VIEW, ttl="90d", entity="terminal"))
 
     assert text == "breaking: it.entity; changed: it.ttl"
+
+
+def test_a_key_that_a_newer_release_knows_and_nobody_wrote_says_nothing() -> None:
+    feature = {"value": "count()", "windows": ["1d", "7d"], "where": None}
+
+    assert not changed(VIEW, hop=None, features={"count": feature})
+
+
+def test_a_hop_breaks() -> None:
+    assert changed(VIEW, hop="1h").breaking

@@ -142,7 +142,107 @@ no feature 'customer_spend.avg_amount_9d' of entity customer
         (SPEND, "avg(amount)", "median(amount)"),
         """\
 conf/views/customer_spend.yaml:7  median(amount): not an aggregate
-  nearest: min; allowed: count, sum, avg, min, max, stddev, variance (of ...)""",
+  nearest: min; allowed: count, sum, avg, min, max, stddev, variance, first, last, \
+approx_distinct, approx_quantile (of ...)""",
+    ),
+    "a quantile beyond 1": (
+        (SPEND, "avg(amount)", "approx_quantile(amount, 95)"),
+        (
+            "conf/views/customer_spend.yaml:7  approx_quantile(amount, 95): "
+            "the quantile is a number from 0 to 1"
+        ),
+    ),
+    "more of the last than there may be": (
+        (SPEND, "avg(amount)", "last(amount, 500)"),
+        (
+            "conf/views/customer_spend.yaml:7  last(amount, 500): "
+            "how many is a whole number from 1 to 100"
+        ),
+    ),
+    "a condition that is neither true nor false": (
+        (SPEND, "count()", "{value: count(), where: amount * 2}"),
+        "conf/views/customer_spend.yaml:6  amount * 2 is not true or false",
+    ),
+    "a condition over a column that is not there": (
+        (SPEND, "count()", "{value: count(), where: amout > 2}"),
+        """\
+conf/views/customer_spend.yaml:6  amout > 2: silver.transactions has no column "amout"
+  nearest: amount (double)
+  see: feldspar show tables transactions""",
+    ),
+    "a condition in a view of plain columns": (
+        (LAST, "last_amount: amount", "last_amount: {value: amount, where: amount > 2}"),
+        (
+            "conf/views/last_payment.yaml:5  'where' needs a windowed view: "
+            "give the view 'windows' and 'request_event'"
+        ),
+    ),
+    "groups of which nobody says which": (
+        (SPEND, "count()", "{value: count(), by: terminal_id}"),
+        "conf/views/customer_spend.yaml:6  features.count: 'by' goes with either 'values' or 'top'",
+    ),
+    "values of nothing": (
+        (SPEND, "count()", "{value: count(), values: [1]}"),
+        (
+            "conf/views/customer_spend.yaml:6  features.count: "
+            "'values' and 'top' need 'by', what the groups are by"
+        ),
+    ),
+    "values of another type": (
+        (SPEND, "count()", "{value: count(), by: terminal_id, values: [north]}"),
+        """\
+conf/views/customer_spend.yaml:6  terminal_id = 'north': bigint and string have no common type
+  convert one with cast(...)""",
+    ),
+    "greatest groups that are no texts": (
+        (SPEND, "count()", "{value: count(), by: terminal_id, top: 2}"),
+        """\
+conf/views/customer_spend.yaml:6  groups are texts, not bigint
+  write cast(... as string)""",
+    ),
+    "groups ranked by what merges from no number": (
+        (
+            SPEND,
+            "count()",
+            "{value: last(amount), by: cast(terminal_id as string), top: 2}",
+        ),
+        """\
+conf/views/customer_spend.yaml:6  groups cannot be ranked by last
+  allowed: count, sum, avg, min, max, stddev, variance""",
+    ),
+    "a default of a feature that is no number": (
+        (SPEND, "count()", "{value: last(tx_datetime), default: 0}"),
+        ("conf/views/customer_spend.yaml:6  the default is a number, the feature is timestamp"),
+    ),
+    "two features of one name": (
+        (SPEND, "count()", "{value: count(), by: terminal_id, values: [1, 1]}"),
+        """\
+conf/views/customer_spend.yaml:6  there are two features 'count_1_1d'
+conf/views/customer_spend.yaml:6  there are two features 'count_1_7d'""",
+    ),
+    "a hop that does not divide its window": (
+        (SPEND, "request_event: include", "request_event: include\nhop: 7m"),
+        """\
+conf/views/customer_spend.yaml:5  hop 7m does not divide the window 1d
+  nearest: 432s""",
+    ),
+    "a hop that does not divide the delay": (
+        (SPEND, "request_event: include", "request_event: include\ndelay: 90m\nhop: {7d: 1h}"),
+        """\
+conf/views/customer_spend.yaml:6  hop 1h does not divide the window 7d and the delay 90m
+  nearest: 45m""",
+    ),
+    "a hop of a window that there is none of": (
+        (SPEND, "request_event: include", "request_event: include\nhop: {8d: 1h}"),
+        """\
+conf/views/customer_spend.yaml:5  no feature has a window 8d
+  nearest: 7d, 1d""",
+    ),
+    "a hop that is no duration": (
+        (SPEND, "request_event: include", "request_event: include\nhop: often"),
+        """\
+conf/views/customer_spend.yaml:5  hop: 'often' is not a duration
+  write e.g. 90s, 5m, 1h, 7d or 2w""",
     ),
     "an expression of types that do not fit": (
         (SPEND, "avg(amount)", "avg(amount + 'x')"),

@@ -5,13 +5,13 @@ Tables are in ``cli.listings_tables``: they are looked up in the lake as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from feldspar.cli.listing import Listing
 from feldspar.cli.project import Project
 from feldspar.errors import UsageError, nearest
 from feldspar.graph.graph import Graph
-from feldspar.graph.view import PlainView, WindowedView
+from feldspar.graph.view import Aggregate, PlainView, WindowedView
 from feldspar.spec.entity import EntitySpec
 from feldspar.spec.source import GeneratorSource
 from feldspar.times import format_duration
@@ -135,20 +135,22 @@ def _features(view: PlainView | WindowedView) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]]
     match view:
         case WindowedView():
-            rows = [
-                (
-                    one.name,
-                    one.type.value,
-                    (
-                        f"{one.function}({texts[one.argument] if one.argument else ''})"
-                        f" over {format_duration(one.window)}"
-                    ),
-                )
-                for one in view.aggregates
-            ]
+            rows = [(one.name, one.type.value, _aggregate(one, texts)) for one in view.aggregates]
         case PlainView():
             rows = [(one.name, one.type.value, texts[one.name]) for one in view.features]
     return rows + [(one.name, one.type.value, str(one.expression)) for one in view.derived]
+
+
+def _aggregate(one: Aggregate, texts: Mapping[str, str]) -> str:
+    """What a windowed feature is, in the words of its definition."""
+    parts = [texts[one.argument]] if one.argument else []
+    parts += [] if one.parameter is None else [str(one.parameter)]
+    said = f"{one.function}({', '.join(parts)})"
+    if one.by is not None:
+        what = "its value" if one.gives == "value" else "the group"
+        said = f"{what}, number {one.place} of {texts[one.by]} by {said}"
+    hop = f", hop {format_duration(one.hop)}" if one.hop else ""
+    return f"{said} over {format_duration(one.window)}{hop}"
 
 
 def _timing(view: PlainView | WindowedView) -> str:

@@ -50,9 +50,20 @@ def compare(deployed: str, wanted: str) -> Change:
     if deployed == wanted:
         return Change()
     kinds: dict[str, list[str]] = {"added": [], "free": [], "breaking": []}
-    for kind, path in _differences(json.loads(deployed), json.loads(wanted), ()):
+    for kind, path in _differences(_said(deployed), _said(wanted), ()):
         kinds[kind].append(".".join(path))
     return Change(**{kind: tuple(sorted(paths)) for kind, paths in kinds.items()})
+
+
+def _said(definition: str) -> Any:
+    """What a definition says: a key that only a newer release knows is null and says nothing."""
+    return _without_nulls(json.loads(definition))
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(part) for key, part in value.items() if part is not None}
+    return value
 
 
 def _differences(

@@ -27,7 +27,15 @@ class GoldColumn:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """A windowed feature: a function of one gold column (None: of the events themselves)."""
+    """A windowed feature: a function of one gold column (None: of the events themselves).
+
+    Attributes:
+        hop: edges are rounded down to multiples of it; zero: exact.
+        parameter: which of the first or last, from 1, or which quantile.
+        by: gold column of the groups of which one is meant.
+        place: which of the greatest groups, from 1.
+        gives: of that group its value, or the group itself.
+    """
 
     name: str
     function: str
@@ -35,6 +43,11 @@ class Aggregate:
     window: timedelta
     default: Number | None
     type: ColumnType
+    hop: timedelta = timedelta(0)
+    parameter: Number | None = None
+    by: str | None = None
+    place: int = 1
+    gives: Literal["value", "group"] = "value"
 
 
 @dataclass(frozen=True)
@@ -118,8 +131,8 @@ class WindowedView(TableView):
 
     @property
     def retention(self) -> timedelta:
-        """How far back of T an event can matter: N + d."""
-        return max(aggregate.window for aggregate in self.aggregates) + self.delay
+        """How far back of T an event can matter: N + d + h."""
+        return max(one.window + one.hop for one in self.aggregates) + self.delay
 
 
 View = PlainView | WindowedView

@@ -28,14 +28,19 @@ from dataclasses import dataclass
 
 from feldspar.spec.grammar import read, read_aggregate
 from feldspar.spec.syntax import (
+    Call,
     Expression,
     ExpressionError,
+    Literal,
+    Node,
+    Operator,
+    Scalar,
     TypeMismatchError,
     UnknownColumnError,
     render,
 )
 from feldspar.spec.typed import Schema, resolve
-from feldspar.spec.types import ColumnType
+from feldspar.spec.types import INT_MAX, INT_MIN, ColumnType
 
 __all__ = [
     "Aggregation",
@@ -43,10 +48,15 @@ __all__ = [
     "ExpressionError",
     "TypeMismatchError",
     "UnknownColumnError",
+    "both",
+    "equals",
+    "of_node",
+    "only_where",
     "parse",
     "parse_aggregation",
     "result_type",
     "type_of",
+    "where",
 ]
 
 _DOUBLE_RESULT = ("sum", "avg", "stddev", "variance")
@@ -79,13 +89,19 @@ def type_of(expression: Expression, schema: Schema) -> ColumnType:
 
 @dataclass(frozen=True)
 class Aggregation:
-    """A function over the rows of a window; ``argument`` is None for ``count()``."""
+    """A function over the rows of a window.
+
+    ``argument`` is None for ``count()``; ``parameter`` is how many of the first or last are meant
+    (None: one, without a number in its name), or which quantile.
+    """
 
     function: str
     argument: Expression | None
+    parameter: int | float | None = None
 
     def __str__(self) -> str:
-        return f"{self.function}({'' if self.argument is None else self.argument})"
+        parts = [one for one in (self.argument, self.parameter) if one is not None]
+        return f"{self.function}({', '.join(map(str, parts))})"
 
 
 def parse_aggregation(text: str) -> Aggregation:
@@ -97,14 +113,61 @@ def parse_aggregation(text: str) -> Aggregation:
     >>> str(parse_aggregation("AVG( amount*2 )"))
     'avg(amount * 2)'
     """
-    function, node = read_aggregate(text)
-    return Aggregation(function, None if node is None else Expression(render(node), node))
+    function, node, parameter = read_aggregate(text)
+    argument = None if node is None else of_node(node)
+    return Aggregation(function, argument, parameter)
+
+
+def of_node(node: Node) -> Expression:
+    """The expression that nodes say, under its canonical text."""
+    return Expression(render(node), node)
+
+
+def only_where(aggregation: Aggregation, condition: Expression) -> Aggregation:
+    """The aggregate over the rows for which a condition holds.
+
+    >>> str(only_where(parse_aggregation("count()"), parse("channel = 'online'")))
+    "count(case when channel = 'online' then 1 else null end)"
+    """
+    argument = aggregation.argument
+    counted = Literal(1, ColumnType.INT) if argument is None else argument.node
+    return Aggregation(
+        aggregation.function, where(of_node(counted), condition), aggregation.parameter
+    )
+
+
+def where(expression: Expression, condition: Expression) -> Expression:
+    """The expression's value where a condition holds, else null."""
+    choice = (condition.node, expression.node, Literal(None, None))
+    return of_node(Call(Operator.CASE, choice))
+
+
+def equals(expression: Expression, value: Scalar) -> Expression:
+    """The condition that an expression has a value.
+
+    >>> str(equals(parse("channel"), "it's"))
+    "channel = 'it''s'"
+    """
+    match value:
+        case bool():
+            kind = ColumnType.BOOLEAN
+        case int():
+            kind = ColumnType.INT if INT_MIN <= value <= INT_MAX else ColumnType.BIGINT
+        case str():
+            kind = ColumnType.STRING
+    return of_node(Call(Operator.EQUAL, (expression.node, Literal(value, kind))))
+
+
+def both(left: Expression, right: Expression) -> Expression:
+    """The condition that two conditions hold."""
+    return of_node(Call(Operator.AND, (left.node, right.node)))
 
 
 def result_type(aggregation: Aggregation, schema: Schema) -> ColumnType:
-    """The type of an aggregate: count is bigint; min and max keep whole numbers; else double.
+    """The type of an aggregate.
 
-    Booleans count as 1 and 0 in sum, avg, stddev and variance.
+    Counts are bigint; min and max keep whole numbers; first and last have the type of their
+    argument; all else is double. Booleans count as 1 and 0 in sum, avg, stddev and variance.
 
     Raises:
         UnknownColumnError: a column is not in the schema.
@@ -116,10 +179,12 @@ def result_type(aggregation: Aggregation, schema: Schema) -> ColumnType:
     if aggregation.argument is None:
         return ColumnType.BIGINT
     argument = type_of(aggregation.argument, schema)
-    if aggregation.function == "count":
+    if aggregation.function in ("count", "approx_distinct"):
         return ColumnType.BIGINT
+    if aggregation.function in ("first", "last"):
+        return argument
     boolean_counts = argument is ColumnType.BOOLEAN and aggregation.function in _DOUBLE_RESULT
     if not argument.is_number and not boolean_counts:
         raise TypeMismatchError(f"{aggregation}: {aggregation.function} takes no {argument}")
-    whole = argument.is_integer and aggregation.function not in _DOUBLE_RESULT
+    whole = argument.is_integer and aggregation.function in ("min", "max")
     return ColumnType.BIGINT if whole else ColumnType.DOUBLE

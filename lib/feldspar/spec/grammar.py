@@ -21,7 +21,13 @@ from feldspar.spec.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN, Column
 from feldspar.times import parse_instant, to_micros
 
 MAX_DEPTH = 100
-AGGREGATES = ("count", "sum", "avg", "min", "max", "stddev", "variance")
+AGGREGATES = (
+    "count", "sum", "avg", "min", "max", "stddev", "variance",
+    "first", "last", "approx_distinct", "approx_quantile",
+)  # fmt: skip
+MOST_PLACES = 100
+_PARAMETERS = {"first": "expression", "last": "expression", "approx_quantile": "quantile"}
+"""Aggregate to what the parser calls its second argument."""
 
 # name -> operator, fewest and most arguments
 _FUNCTIONS: dict[str, tuple[Operator, int, int]] = {
@@ -78,8 +84,8 @@ def read(text: str) -> Node:
     return Reader(text).node(_tree(text))
 
 
-def read_aggregate(text: str) -> tuple[str, Node | None]:
-    """The function's name and the nodes of its argument, None for ``count()``.
+def read_aggregate(text: str) -> tuple[str, Node | None, int | float | None]:
+    """The function's name, the nodes of its argument (None: ``count()``) and its parameter.
 
     Raises:
         ExpressionError: the text is no aggregate, or its argument is outside the language.
@@ -92,12 +98,28 @@ def read_aggregate(text: str) -> tuple[str, Node | None]:
         raise ExpressionError(
             f"{text}: not an aggregate", hint=f"{found}allowed: {', '.join(AGGREGATES)} (of ...)"
         )
-    reader.only(tree, "this")
+    second = _PARAMETERS.get(function, "this")
+    reader.only(tree, "this", second)
     if tree.this is not None and not isinstance(tree.this, sql.Star):
-        return function, reader.node(tree.this)
+        parameter = None if second == "this" else _parameter(tree.args.get(second), function, text)
+        return function, reader.node(tree.this), parameter
     if function != "count":
         raise ExpressionError(f"{text}: {function} needs a value", hint=f"e.g. {function}(amount)")
-    return function, None
+    return function, None, None
+
+
+def _parameter(tree: sql.Expr | None, function: str, text: str) -> int | float | None:
+    """How many of the first or last, or which quantile."""
+    if tree is None:
+        return None
+    found = float(tree.this) if isinstance(tree, sql.Literal) and not tree.is_string else -1.0
+    if function == "approx_quantile":
+        if 0 <= found <= 1:
+            return found
+        raise ExpressionError(f"{text}: the quantile is a number from 0 to 1")
+    if found in range(1, MOST_PLACES + 1):
+        return int(found)
+    raise ExpressionError(f"{text}: how many is a whole number from 1 to {MOST_PLACES}")
 
 
 def _tree(text: str) -> sql.Expr:

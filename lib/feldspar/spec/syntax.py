@@ -71,6 +71,10 @@ class Operator(StrEnum):
     DAYOFWEEK = "dayofweek"
 
 
+Scalar = bool | int | str
+"""What a definition may list as a value of an expression."""
+
+
 @dataclass(frozen=True)
 class Literal:
     """A constant: timestamps as microseconds and dates as days since the epoch.

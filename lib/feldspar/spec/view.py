@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from feldspar.spec.definition import Definition, Duration, Names, OrShort
+from feldspar.spec.syntax import Scalar
 from feldspar.spec.types import ColumnType
 
 ZERO = "0s"
@@ -21,12 +22,26 @@ class FeatureSpec(Definition):
     windows: tuple[Duration, ...] | None = None
     window: Duration | None = Field(default=None, description="one window; the name has no suffix")
     default: float | int | None = Field(default=None, description="in place of null")
+    where: str | None = Field(default=None, description="only rows for which this holds")
+    by: str | None = Field(
+        default=None, description="one feature for each of 'values', or of the 'top' groups"
+    )
+    values: tuple[Scalar, ...] | None = Field(
+        default=None, description="values of 'by'; each is part of a feature's name"
+    )
+    top: int | None = Field(
+        default=None, ge=1, le=20, description="how many of the greatest groups of 'by'"
+    )
     description: str = ""
 
     @model_validator(mode="after")
     def _one_spelling(self) -> "FeatureSpec":
         if self.window is not None and self.windows is not None:
             raise ValueError("give 'window' or 'windows', not both")
+        if (self.values is None) == (self.top is None) and self.by is not None:
+            raise ValueError("'by' goes with either 'values' or 'top'")
+        if self.by is None and (self.values is not None or self.top is not None):
+            raise ValueError("'values' and 'top' need 'by', what the groups are by")
         return self
 
 
@@ -74,14 +89,28 @@ class PlainViewSpec(TableViewSpec):
     )
 
 
+def _one_or_each(value: Any) -> str:
+    return "each" if isinstance(value, dict) else "one"
+
+
+Hop = Annotated[
+    Annotated[Duration, Tag("one")] | Annotated[dict[str, Duration], Tag("each")],
+    Discriminator(_one_or_each),
+]
+
+
 class WindowedViewSpec(TableViewSpec):
-    """Aggregates over the last N of time, exact at both edges."""
+    """Aggregates over the last N of time, exact at both edges unless there is a hop."""
 
     windows: tuple[Duration, ...]
     delay: Duration = Field(
         default=ZERO,
         validate_default=True,
         description="shifts every window back, e.g. by the time labels need",
+    )
+    hop: Hop | None = Field(
+        default=None,
+        description="edges are rounded down to multiples of it; or window to hop",
     )
     request_event: Literal["include", "exclude"] = Field(
         description="whether the event being scored is folded into its own windows"

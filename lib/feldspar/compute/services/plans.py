@@ -11,22 +11,29 @@ from feldspar.compute.pit.plan import PitPlan
 from feldspar.compute.windows.functions import FUNCTIONS, AggregationPlan, AsOf, Function
 from feldspar.compute.windows.plan import WindowPlan
 from feldspar.errors import EngineError
-from feldspar.graph.view import PlainView, WindowedView
+from feldspar.graph.view import Aggregate, PlainView, WindowedView
 from feldspar.names import feature_column
 from feldspar.times import duration_micros
 
 
 def aggregations(view: WindowedView) -> tuple[AggregationPlan, ...]:
     """The view's windowed features under their frame names."""
-    return tuple(
-        AggregationPlan(
-            name=feature_column(view.name, one.name),
-            function=_function(one.function),
-            argument=one.argument,
-            window_micros=duration_micros(one.window),
-            default=one.default,
-        )
-        for one in view.aggregates
+    return tuple(_aggregation(view, one) for one in view.aggregates)
+
+
+def _aggregation(view: WindowedView, one: Aggregate) -> AggregationPlan:
+    is_nth = one.function in ("first", "last")
+    return AggregationPlan(
+        name=feature_column(view.name, one.name),
+        function=_function(one.function),
+        argument=one.argument,
+        window_micros=duration_micros(one.window),
+        default=one.default,
+        hop_micros=duration_micros(one.hop),
+        place=int(one.parameter or 1) if is_nth else one.place,
+        quantile=0.5 if is_nth or one.parameter is None else float(one.parameter),
+        by=one.by,
+        gives=one.gives,
     )
 
 
