@@ -10,18 +10,24 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from feldspar.compute.windows.functions import AggregationPlan
 from feldspar.compute.windows.online import OnlineFold, OwnEvent
 from feldspar.compute.windows.rule import WindowRule
+from feldspar.compute.windows.tiles import TiledFold
+from feldspar.graph.tiling import Part, Series
+from feldspar.online.retain import Horizon
+from feldspar.online.tiling import pack_tiled
 from feldspar.spec.types import ColumnType
 from feldspar.stores.events import PackedEvents, StoredEvents, pack_events
 from feldspar.stores.rows import Layout
+from feldspar.stores.tiles import PackedTiles, TileLayout
 
 OUT = Path("out/bench/online_fold.json")
 DAY = 86_400 * 1_000_000
-CALLS = 20_000
+CALLS = 5_000
 NOW = 1_533_081_600_000_000
 LAYOUT = Layout("customer_spend", "events", (("amount", ColumnType.DOUBLE),))
 
@@ -74,12 +80,35 @@ def exact(count: int, *, versions: int = 1) -> Callable[[], object]:
     return lambda: fold.fold(PackedEvents(LAYOUT, value), NOW, own)
 
 
+def tiled(count: int) -> Callable[[], object]:
+    """Decode and fold a view of tiles, 5 minutes for a day and an hour for 7 and 30 days."""
+    hops = {DAY: DAY // 288, 7 * DAY: DAY // 24, 30 * DAY: DAY // 24}
+    items = [replace(one, hop_micros=hops[one.window_micros]) for one in spend()]
+    long = ColumnType.BIGINT
+    parts = (
+        Part("count", None, long),
+        Part("count", "amount", long),
+        Part("total", "amount", ColumnType.DOUBLE),
+    )
+    series = (Series(DAY // 288, parts, DAY), Series(DAY // 24, parts, 30 * DAY))
+    layout = TileLayout("customer_spend", "events", LAYOUT.columns, series)
+    horizon = Horizon(NOW, 31 * DAY, 0)
+    value = pack_tiled(layout, events(count), horizon, epoch=1, version=1)
+    fold = TiledFold(items, WindowRule(), series)
+    own = OwnEvent(5, {"amount": 12.5})
+    return lambda: fold.fold(PackedTiles(layout, value), NOW, own)
+
+
 def main() -> None:
     """Measures each case and writes the figures."""
     cases = {
         "60 events": exact(60),
         "300 events": exact(300),
         "60 events, two versions each": exact(60, versions=2),
+        "60 events in tiles": tiled(60),
+        "3,000 events in tiles": tiled(3_000),
+        "30,000 events in tiles": tiled(30_000),
+        "3,000 events, exact": exact(3_000),
     }
     found = {name: measure(call) for name, call in cases.items()}
     OUT.parent.mkdir(parents=True, exist_ok=True)

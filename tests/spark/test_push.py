@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -49,6 +49,23 @@ features:
   total: sum(amount)
   spread: stddev(amount)
   largest: {value: max(amount), default: -1}
+"""
+}
+TILED = {
+    "views/hourly_spend.yaml": """\
+entity: customer
+from: transactions
+windows: [1d, 7d, 30d]
+hop: {1d: 5m, 7d: 1h, 30d: 1h}
+request_event: include
+features:
+  total: {value: sum(amount), default: 0}
+  events: count()
+  spread: stddev(amount)
+  largest: max(amount)
+  middle: approx_quantile(amount, 0.5)
+  kinds: approx_distinct(amount)
+  newest: last(amount, 2)
 """
 }
 
@@ -129,8 +146,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 @contextmanager
-def _opened(spark: SparkSession, place: Environment, url: str, folder: Path) -> Iterator[Shop]:
-    graph = compile_graph(load_definitions(write_project(folder, EXTRA), {}))
+def _opened(
+    spark: SparkSession,
+    place: Environment,
+    url: str,
+    folder: Path,
+    extra: Mapping[str, str] = EXTRA,
+) -> Iterator[Shop]:
+    graph = compile_graph(load_definitions(write_project(folder, dict(extra)), {}))
     with OnlineStore(OnlineSettings(url, place.namespace, "data")) as store:
         yield Shop(graph, SparkTables(spark, Lake.of(place)), store)
 
@@ -141,6 +164,15 @@ def shop(
 ) -> Iterator[Shop]:
     """A shop of the test's own."""
     with _opened(spark, environment, server.url, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def tiled(
+    spark: SparkSession, environment: Environment, server: Valkey, tmp_path: Path
+) -> Iterator[Shop]:
+    """A shop of the test's own with a view of tiles."""
+    with _opened(spark, environment, server.url, tmp_path, TILED) as opened:
         yield opened
 
 
@@ -222,6 +254,26 @@ def test_an_incremental_push_touches_only_the_entities_of_new_rows(shop: Shop) -
     done = shop.push(after=1)
 
     assert [(one.entities, one.written) for one in done] == [(1, 1)] * 3
+
+
+def test_tiles_in_redis_equal_gold_after_every_incremental_push(tiled: Shop) -> None:
+    wrong: list[str] = []
+    payments = [*_history(), Payment(1, 1, 7.5, 1.2, known=-0.5), Payment(2, 3, 8.5, 0.1)]
+    for part in range(3):
+        tiled.load(*payments[part::3])
+        clock = NOON + part * DAY
+        tiled.push(clock, after=None if part == 0 else part)
+        wrong += tiled.differences(clock, clock + 3.17 * DAY)
+
+    assert wrong == []
+
+
+def test_a_time_before_the_push_of_tiles_is_refused(tiled: Shop) -> None:
+    tiled.load(*_history())
+    tiled.push()
+
+    with pytest.raises(UsageError, match=r"view hourly_spend from 2024-05-20 12:00:00Z on"):
+        tiled.verify(NOON - timedelta(seconds=1))
 
 
 def test_rebuild_restores_a_flushed_server(pushed: Shop, tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ from feldspar.compute.services.plans import window_plan
 from feldspar.compute.windows.arrow import add_windows
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.view import WindowedView
+from feldspar.online.retain import Horizon
+from feldspar.online.tiling import pack_tiled
 from feldspar.spec.loading import load_definitions
-from feldspar.stores.events import PackedEvents, StoredEvents, pack_events
-from feldspar.stores.rows import layout_of
-from feldspar.times import from_micros, to_micros
+from feldspar.stores.events import StoredEvents, pack_events
+from feldspar.stores.tiles import TileLayout, unpack, value_layout
+from feldspar.times import duration_micros, from_micros, to_micros
 from support.small_project import write_project
 
 TABLE = """\
@@ -198,6 +200,24 @@ def test_edges_on_a_raster(case: str, tmp_path: Path) -> None:
     assert (batch(view), online(view)) == (expected, expected)
 
 
+def test_the_age_of_what_lies_in_a_tile_is_that_of_its_end(tmp_path: Path) -> None:
+    view = view_of(tmp_path, "count()", head=HEAD + "hop: 6h\n")
+    _, stored = events_of(view)
+    layout = value_layout(view)
+    assert isinstance(layout, TileLayout)
+    horizon = Horizon(to_micros(T), duration_micros(view.retention), 0)
+    older = stored.take(range(len(PAYMENTS) - 1))
+    packed = unpack(layout, pack_tiled(layout, older, horizon, epoch=1, version=1))
+
+    found = WindowReader(view).read(packed, to_micros(T))
+
+    # twenty hours before half past twelve is in the tile until noon less eighteen hours
+    assert (found.state, found.newest) == (
+        "fresh",
+        to_micros(datetime(2024, 5, 19, 18, tzinfo=UTC)),
+    )
+
+
 def test_a_hop_adds_to_the_retention(tmp_path: Path) -> None:
     view = view_of(tmp_path, "count()", head=HEAD + "hop: 6h\n")
 
@@ -214,9 +234,13 @@ def batch(view: WindowedView) -> dict[str, Any]:
 
 def online(view: WindowedView) -> dict[str, Any]:
     _, stored = events_of(view)
-    layout = layout_of(view)
-    packed = PackedEvents(layout, pack_events(layout, stored, epoch=1, version=1))
-    values = WindowReader(view).read(packed, to_micros(T)).values
+    layout = value_layout(view)
+    if isinstance(layout, TileLayout):
+        horizon = Horizon(to_micros(T), duration_micros(view.retention), 0)
+        value = pack_tiled(layout, stored, horizon, epoch=1, version=1)
+    else:
+        value = pack_events(layout, stored, epoch=1, version=1)
+    values = WindowReader(view).read(unpack(layout, value), to_micros(T)).values
     # the store keeps instants as microseconds
     instants = {one.name for one in view.aggregates if one.type.value == "timestamp"}
     found = {one.name: values[f"paid__{one.name}"] for one in view.aggregates}

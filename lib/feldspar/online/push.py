@@ -16,14 +16,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from feldspar.errors import UsageError
+from feldspar.graph.tiling import tiling
 from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.names import fingerprint
 from feldspar.online.frames import events_to_push, rows_to_push
 from feldspar.online.retain import Horizon
 from feldspar.online.tasks import PushTask
 from feldspar.stores.online import Cursor, OnlineStore, Patience
-from feldspar.stores.rows import layout_of
 from feldspar.stores.tables.spark import SparkTables
+from feldspar.stores.tiles import value_layout
 from feldspar.times import duration_micros
 
 HISTORY = timedelta(days=7)
@@ -99,7 +100,7 @@ def push(
         progress(f"online {view.name}: gold rows {what} up to version {cursor.version}")
         frame = _frame(view, tables, after=start, cursor=cursor)
         kept = horizon(view, cursor)
-        task = PushTask(store.settings, layout_of(view), view.entity, view.keys, cursor, kept)
+        task = PushTask(store.settings, value_layout(view), view.entity, view.keys, cursor, kept)
         done = frame.mapInArrow(task, "entities bigint, written bigint")
         totals = done.agg(*[F.coalesce(F.sum(name), F.lit(0)) for name in done.columns]).first()
         patient.set_cursor(view.name, cursor)
@@ -123,7 +124,10 @@ def horizon(view: View, cursor: Cursor) -> Horizon:
 def _cursor(view: View, before: Cursor | None, wanted: _Range) -> tuple[Cursor, int | None]:
     """The cursor to leave behind, and the version to start after."""
     definition = fingerprint(view.definition)
-    after, epoch, floor = wanted.after, 1, wanted.clock - duration_micros(HISTORY)
+    is_tiled = isinstance(view, WindowedView) and tiling(view)
+    # a tile does not know what was known when: it answers from its push on
+    history = 0 if is_tiled else duration_micros(HISTORY)
+    after, epoch, floor = wanted.after, 1, wanted.clock - history
     if before is None:
         after = None
     elif (before.definition, before.generation) != (definition, wanted.generation):

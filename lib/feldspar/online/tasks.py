@@ -14,10 +14,12 @@ import pyarrow.compute as pc
 
 from feldspar.names import BATCH, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION
 from feldspar.online.retain import Horizon, living_events, newest_rows
+from feldspar.online.tiling import pack_tiled
 from feldspar.spec.types import ColumnType
 from feldspar.stores.events import StoredEvents, pack_events
 from feldspar.stores.online import Cursor, OnlineSettings, OnlineStore, Patience, Write
 from feldspar.stores.rows import Layout, StoredRow, pack_rows
+from feldspar.stores.tiles import TileLayout
 
 _RETRACTED = "__retracted"
 _VISIBLE_AT = "_visible_at"
@@ -63,10 +65,14 @@ class PushTask:
             times: Sequence[int] = [row.event_time for row in rows]
         else:
             events = living_events(_events(self.layout, columns), self.horizon)
-            epoch, version = self.cursor.epoch, self.cursor.version
-            value = pack_events(self.layout, events, epoch=epoch, version=version)
-            times = events.event_time
+            value, times = self._packed(events), events.event_time
         return Write(key, value, self._expires(times))
+
+    def _packed(self, events: StoredEvents) -> bytes:
+        epoch, version = self.cursor.epoch, self.cursor.version
+        if isinstance(self.layout, TileLayout):
+            return pack_tiled(self.layout, events, self.horizon, epoch=epoch, version=version)
+        return pack_events(self.layout, events, epoch=epoch, version=version)
 
     def _expires(self, times: Sequence[int]) -> int | None:
         """Milliseconds at which nothing of the value counts any more, by the wall clock.

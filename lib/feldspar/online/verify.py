@@ -24,10 +24,9 @@ from feldspar.errors import UsageError
 from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.names import feature_column
 from feldspar.online.frames import entities
-from feldspar.stores.events import PackedEvents
 from feldspar.stores.online import OnlineSettings, OnlineStore, Patience
-from feldspar.stores.rows import layout_of, unpack_rows
 from feldspar.stores.tables.spark import SparkTables
+from feldspar.stores.tiles import unpack, value_layout
 from feldspar.times import from_micros
 
 EXAMPLES = 20
@@ -164,15 +163,14 @@ class CompareTask:
     def _online(
         self, store: OnlineStore, rows: Sequence[Mapping[str, Any]]
     ) -> list[Mapping[str, Any]]:
-        view, layout = self.view, layout_of(self.view)
+        view, layout = self.view, value_layout(self.view)
         keys = [store.key(view.entity, [row[key] for key in view.keys], view.name) for row in rows]
         values = store.get(keys)
+        stored: list[Any] = [None if value is None else unpack(layout, value) for value in values]
         if isinstance(view, PlainView):
-            packed = [() if value is None else unpack_rows(layout, value) for value in values]
-            return [read_plain(view, one, self.at).values for one in packed]
+            return [read_plain(view, one or (), self.at).values for one in stored]
         reader = WindowReader(view)
-        events = [None if value is None else PackedEvents(layout, value) for value in values]
-        return [reader.read(one, self.at).values for one in events]
+        return [reader.read(one, self.at).values for one in stored]
 
     def _differences(self, row: Mapping[str, Any], online: Mapping[str, Any]) -> list[str]:
         keys = ", ".join(f"{key} {row[key]}" for key in self.view.keys)

@@ -23,10 +23,9 @@ from feldspar.graph.view import OnDemand, Service, View
 from feldspar.names import fingerprint
 from feldspar.serving.requests import Question, event_columns
 from feldspar.spec.environment import Environment
-from feldspar.stores.events import PackedEvents
 from feldspar.stores.experiments import Champion, Experiments
 from feldspar.stores.online import OnlineStore, Page
-from feldspar.stores.rows import Layout, layout_of, unpack_rows
+from feldspar.stores.tiles import unpack, value_layout
 from feldspar.times import from_micros, to_micros, utc_now
 
 _SECONDS_BETWEEN_TRIES = 5.0
@@ -79,7 +78,7 @@ class Backend:
             name: ServiceReader(service, _request_event(graph, service))
             for name, service in graph.services.items()
         }
-        self._layouts = {name: layout_of(view) for name, view in graph.views.items()}
+        self._layouts = {name: value_layout(view) for name, view in graph.views.items()}
 
     def warm_up(self) -> None:
         """Loads champions and hooks and uses each once, so that no request pays for it.
@@ -122,7 +121,7 @@ class Backend:
         at = self._clock(question, page)
         _check_pushed(page, service, at)
         stored = {
-            view.name: None if value is None else _unpacked(self._layouts[view.name], value)
+            view.name: None if value is None else unpack(self._layouts[view.name], value)
             for view, value in zip(service.views, page.values, strict=True)
         }
         answer = self._readers[service.name].answer(question.values, stored, at)
@@ -193,10 +192,6 @@ class Backend:
 def _request_event(graph: Graph, service: Service) -> RequestEvent | None:
     columns = event_columns(graph, service)
     return None if columns is None else RequestEvent(*columns)
-
-
-def _unpacked(layout: Layout, value: bytes) -> Any:
-    return unpack_rows(layout, value) if layout.kind == "row" else PackedEvents(layout, value)
 
 
 def _check_pushed(page: Page, service: Service, at: int) -> None:

@@ -12,9 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from feldspar.spec.types import ColumnType
 
+Many = Sequence[Any] | npt.NDArray[Any]
 _DENSE = {
     ColumnType.BOOLEAN: np.dtype("?"),
     ColumnType.INT: np.dtype("<i4"),
@@ -32,6 +34,8 @@ _CODES = {
     ColumnType.DATE: "i",
 }
 _LENGTHS = np.dtype("<u4")
+_MANY = 150
+"""From here on numpy adds up faster than Python."""
 _WHOLE, _HOLED = b"\x00", b"\x01"
 
 
@@ -72,6 +76,13 @@ def read_column(value: bytes, at: int, count: int, kind: ColumnType) -> tuple[Se
         held = zip(found, present, strict=True)
         return [one if there else None for one, there in held], False
     return _values(value, at + 1, count, kind), True
+
+
+def read_many(value: bytes, at: int, count: int, kind: ColumnType) -> Many:
+    """A packed column; a long one of numbers without nulls stays an array, undecoded."""
+    if count < _MANY or value[at] or kind is ColumnType.STRING:
+        return read_column(value, at, count, kind)[0]
+    return np.frombuffer(value, _DENSE[kind], count, at + 1)
 
 
 def _values(value: bytes, at: int, count: int, kind: ColumnType) -> Sequence[Any]:

@@ -21,6 +21,8 @@ from feldspar.compute.services.arrow import complete
 from feldspar.compute.services.plans import aggregations, folds_own
 from feldspar.compute.windows.online import Events, OnlineFold, OwnEvent
 from feldspar.compute.windows.rule import WindowRule
+from feldspar.compute.windows.tiles import TiledFold
+from feldspar.graph.tiling import tiling
 from feldspar.graph.view import PlainView, Service, View, WindowedView
 from feldspar.names import feature_column
 from feldspar.times import MICROSECOND, duration_micros
@@ -113,21 +115,30 @@ class WindowReader:
             request_event=view.request_event,
         )
         self._fold = OnlineFold(aggregations(view), rule)
+        series = tiling(view)
+        self._tiled = TiledFold(aggregations(view), rule, series) if series else None
 
-    def read(self, events: Events | None, t: int, own: OwnEvent | None = None) -> Reading:
+    def read(self, stored: Any, t: int, own: OwnEvent | None = None) -> Reading:
         """The windows at ``t`` (microseconds).
 
         Args:
-            events: what the store holds; None: nothing.
+            stored: ``Events``, or ``Tiled`` of a tiled view; None: the store holds nothing.
             t: the clock of the request.
             own: the event being scored; without one nothing is folded in.
         """
-        current = self._fold.current(events, t, own)
-        values = self._fold.answers(current, t, own)
-        times = current.times
-        last = bisect_right(times, t - self._fold.rule.delay)
-        newest = times[last - 1] if last and times[last - 1] > t - self._retention else None
+        values, newest = self._read(stored, t, own)
+        if newest is not None and newest <= t - self._retention:
+            newest = None
         return Reading(values, "missing" if newest is None else "fresh", newest)
+
+    def _read(self, stored: Any, t: int, own: OwnEvent | None) -> tuple[dict[str, Any], int | None]:
+        if self._tiled is not None:
+            return self._tiled.fold_with_newest(stored, t, own)
+        events: Events | None = stored
+        current = self._fold.current(events, t, own)
+        last = bisect_right(current.times, t - self._fold.rule.delay)
+        newest = current.times[last - 1] if last else None
+        return self._fold.answers(current, t, own), newest
 
 
 class ServiceReader:
@@ -158,7 +169,7 @@ class ServiceReader:
         Args:
             request: every column of ``service.request``; timestamps in microseconds, dates in
                 days since the epoch.
-            stored: view to its ``PackedRow``s or ``Events``; None where there is nothing.
+            stored: view to its ``PackedRow``s, ``Events`` or ``Tiled``; None where nothing is.
             t: when.
 
         Raises:

@@ -83,6 +83,14 @@ class Current:
         """The values of a column from state ``start`` to ``stop``."""
         return self._read(name)[0][start:stop]
 
+    def orders(self, start: int, stop: int) -> Sequence[tuple[int, int, int, int]]:
+        """What orders states, from state ``start`` to ``stop``."""
+        events = self._events
+        columns = (events.times(), events.known_time, events.batch, events.position)
+        orders = list(zip(*columns, strict=True))
+        rows = range(len(orders)) if self._rows is None else self._rows
+        return [orders[row] for row in rows[start:stop]]
+
     def _read(self, name: str) -> tuple[Sequence[Any], bool]:
         found = self._columns.get(name)
         if found is None:
@@ -107,6 +115,11 @@ class Nothing:
     def with_nulls(self, name: str, start: int, stop: int) -> Sequence[Any]:
         """No values of any column."""
         return self.values(name, start, stop)
+
+    def orders(self, start: int, stop: int) -> Sequence[tuple[int, int, int, int]]:
+        """No states."""
+        del start, stop
+        return ()
 
 
 class OnlineFold:
