@@ -164,6 +164,22 @@ class TestValidate:
 
         assert [one["line"] for one in answer["error"]["problems"]] == [7]
 
+    def test_a_function_that_is_not_pure_is_told_with_the_line_that_names_it(
+        self, tmp_path: Path
+    ) -> None:
+        view = "on_demand: ranks:answer\ninputs: request.amount\nfeatures: {place: double}\n"
+        write_project(tmp_path, {"views/place.yaml": view})
+        # -m puts the folder it is run in among those of modules
+        (tmp_path / "ranks.py").write_text(
+            "import pandas as pd\nprint('imported')\n"
+            "def answer(df): return pd.DataFrame({'place': df.amount.rank()})\n"
+        )
+
+        done = as_a_program(tmp_path, "validate")
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "conf/views/place.yaml:1  hook ranks:answer is not pure: place is " in done.stderr
+
     def test_a_folder_that_is_no_project_is_wrong_use(self, tmp_path: Path) -> None:
         (tmp_path / "conf").mkdir()
 
