@@ -186,6 +186,39 @@ class TestValidate:
         assert feldspar(tmp_path, "validate").returncode == 2
 
 
+class TestTrainingSets:
+    WRONG: ClassVar = {
+        ("diff", "spine.parquet", "training.b"): (
+            "'spine.parquet' names no training set of the lake\n"
+            "  write training.NAME, or training.NAME@VERSION; see: feldspar show tables\n"
+        ),
+        ("fraud", "--spine", "a.parquet", "--out", "b.parquet", "--extend"): (
+            "'b.parquet' names no training set of the lake\n"
+            "  write training.NAME, or training.NAME@VERSION; see: feldspar show tables\n"
+        ),
+        ("fraud", "--spine", "a.parquet", "--out", "training.b@2", "--extend"): (
+            "--extend adds to the newest version of a table, not to training.b@2\n"
+            "  --out training.b\n"
+        ),
+    }
+
+    @pytest.mark.parametrize("words", WRONG, ids=" ".join)
+    def test_wrong_names_are_told_before_spark_starts(
+        self, words: tuple[str, ...], project: Path
+    ) -> None:
+        done = feldspar(project, "training-set", *words)
+
+        assert (done.returncode, done.stderr) == (2, self.WRONG[words])
+
+    def test_a_comparison_wants_two_sets(self, project: Path) -> None:
+        done = feldspar(project, "training-set", "diff", "training.a")
+
+        assert (done.returncode, "the following arguments are required: B" in done.stderr) == (
+            2,
+            True,
+        )
+
+
 class TestQuery:
     def test_it_shows_the_first_rows_and_counts_all(self, project: Path) -> None:
         done = feldspar(project, "query", "select * from gold.customer_spend")
