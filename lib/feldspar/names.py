@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import timedelta
 
+from feldspar.errors import UsageError
 from feldspar.times import format_duration
 
 EVENT_ID = "_event_id"
@@ -17,6 +19,8 @@ ROW_HASH = "_row_hash"
 REQUEST = "request"
 GENERATED = "generated.json"
 """A generator folder's finishing mark: the canonical options its files were made with."""
+
+_SET = re.compile(r"^training\.(?P<table>\w+)(?:@(?P<version>\d+))?$")
 
 
 def feature_column(view: str, feature: str) -> str:
@@ -55,6 +59,25 @@ def fingerprint(text: str) -> str:
 def registered_model(namespace: str, model: str) -> str:
     """The model's name in the registry: environments never share one."""
     return f"{namespace}.{model}"
+
+
+def set_name(text: str) -> tuple[str, int | None]:
+    """Table and version that the name of a training set says; None: the newest.
+
+    >>> set_name("training.payments@3")
+    ('payments', 3)
+
+    Raises:
+        UsageError: it says neither.
+    """
+    found = _SET.match(text)
+    if found is None:
+        raise UsageError(
+            f"{text!r} names no training set of the lake",
+            hint="write training.NAME, or training.NAME@VERSION; see: feldspar show tables",
+        )
+    version = found["version"]
+    return found["table"], None if version is None else int(version)
 
 
 def cursor(stage: str, name: str, generation: int = 0) -> str:

@@ -28,6 +28,7 @@ MEDIAN_LINES = 100
 COLLECTS = {
     "lib/feldspar/ingest/files.py": "one name a file of one load, which the step named before",
     "lib/feldspar/training/rows.py": "one row a period and label",
+    "lib/feldspar/training/compare.py": "one row a feature",
     "lib/feldspar/refine/table.py": "one row a set of reasons",
     "lib/feldspar/run/record.py": "one row a day, of at most 400 days",
 }

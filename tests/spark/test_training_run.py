@@ -14,10 +14,11 @@ from feldspar.errors import InputError, StoreError, UsageError
 from feldspar.spec.environment import Environment
 from feldspar.stores.experiments import Experiments
 from feldspar.stores.tables import arrow
+from feldspar.training.manifest import Manifest
 from feldspar.training.result import TrainingResult
 from feldspar.training.run import train
 from feldspar.training.score import score
-from feldspar.training.sets import Manifest, training_set
+from feldspar.training.sets import training_set
 from support.small_lake import CUT, DAY, SmallLake, small_lake
 
 PAYMENT = pa.schema(

@@ -164,10 +164,59 @@ class TestValidate:
 
         assert [one["line"] for one in answer["error"]["problems"]] == [7]
 
+    def test_a_function_that_is_not_pure_is_told_with_the_line_that_names_it(
+        self, tmp_path: Path
+    ) -> None:
+        view = "on_demand: ranks:answer\ninputs: request.amount\nfeatures: {place: double}\n"
+        write_project(tmp_path, {"views/place.yaml": view})
+        # -m puts the folder it is run in among those of modules
+        (tmp_path / "ranks.py").write_text(
+            "import pandas as pd\nprint('imported')\n"
+            "def answer(df): return pd.DataFrame({'place': df.amount.rank()})\n"
+        )
+
+        done = as_a_program(tmp_path, "validate")
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "conf/views/place.yaml:1  hook ranks:answer is not pure: place is " in done.stderr
+
     def test_a_folder_that_is_no_project_is_wrong_use(self, tmp_path: Path) -> None:
         (tmp_path / "conf").mkdir()
 
         assert feldspar(tmp_path, "validate").returncode == 2
+
+
+class TestTrainingSets:
+    WRONG: ClassVar = {
+        ("diff", "spine.parquet", "training.b"): (
+            "'spine.parquet' names no training set of the lake\n"
+            "  write training.NAME, or training.NAME@VERSION; see: feldspar show tables\n"
+        ),
+        ("fraud", "--spine", "a.parquet", "--out", "b.parquet", "--extend"): (
+            "'b.parquet' names no training set of the lake\n"
+            "  write training.NAME, or training.NAME@VERSION; see: feldspar show tables\n"
+        ),
+        ("fraud", "--spine", "a.parquet", "--out", "training.b@2", "--extend"): (
+            "--extend adds to the newest version of a table, not to training.b@2\n"
+            "  --out training.b\n"
+        ),
+    }
+
+    @pytest.mark.parametrize("words", WRONG, ids=" ".join)
+    def test_wrong_names_are_told_before_spark_starts(
+        self, words: tuple[str, ...], project: Path
+    ) -> None:
+        done = feldspar(project, "training-set", *words)
+
+        assert (done.returncode, done.stderr) == (2, self.WRONG[words])
+
+    def test_a_comparison_wants_two_sets(self, project: Path) -> None:
+        done = feldspar(project, "training-set", "diff", "training.a")
+
+        assert (done.returncode, "the following arguments are required: B" in done.stderr) == (
+            2,
+            True,
+        )
 
 
 class TestQuery:

@@ -19,6 +19,7 @@ from feldspar.cli.project import Project
 from feldspar.errors import UsageError
 from feldspar.graph.steps import VERBS as STEP_VERBS
 from feldspar.launch.submit import submit_command, submit_variables
+from feldspar.names import set_name
 from feldspar.times import parse_instant
 
 
@@ -73,6 +74,11 @@ _AS_OF = Option(
     "known: what had arrived by each moment (default); event: what is known today",
     choices=("known", "event"),
 )
+_EXTEND = Option(
+    "--extend",
+    "add only the rows that the table does not hold yet; equals one built whole, or is refused",
+    flag=True,
+)
 _AT = Option("--at", "the time T, e.g. 2018-09-30T23:59:59Z (default: the clock)", "TIME")
 
 OPTIONS: Mapping[str, tuple[Option, ...]] = {
@@ -86,7 +92,11 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option("action", "what to do with Redis", choices=("push", "rebuild", "verify")),
         _AT,
     ),
-    "training-set": (_SERVICE, _SPINE, _OUT, _TIME, _AS_OF),
+    "training-set": (_SERVICE, _SPINE, _OUT, _TIME, _AS_OF, _EXTEND),
+    "training-set diff": (
+        Option("left", "a table, training.NAME, or a version of it, training.NAME@3", metavar="A"),
+        Option("right", "the same", metavar="B"),
+    ),
     "score": (_SERVICE, _SPINE, _OUT, _TIME),
     "handbook": (),
 }
@@ -108,7 +118,11 @@ EXAMPLES: Mapping[str, str] = {
     "feldspar online verify --at 2018-09-30T23:59:59Z",
     "training-set": "feldspar training-set payment_fraud_service "
     "--spine silver.transactions --out training.payments\n"
+    "feldspar training-set payment_fraud_service "
+    "--spine silver.transactions --out training.payments --extend\n"
     "feldspar training-set payment_fraud_service --spine spine.parquet --out set.parquet",
+    "training-set diff": "feldspar training-set diff training.payments@3 training.payments\n"
+    "feldspar training-set diff training.payments training.other --json",
     "score": "feldspar score credit_scoring_service --spine customers.parquet --out scores.parquet",
     "handbook": "feldspar handbook",
 }
@@ -175,7 +189,7 @@ def job_file(project: Project, verb: str) -> Path:
     Raises:
         UsageError: the project has no such job.
     """
-    path = project.folder / "jobs" / f"{verb.replace('-', '_')}.py"
+    path = project.folder / "jobs" / f"{verb.replace('-', '_').replace(' ', '_')}.py"
     if not path.is_file():
         text = f"{path} is not there: {verb} is a Spark job of the project"
         raise UsageError(text, hint="run in the project's folder, or say --conf FOLDER")
@@ -189,3 +203,9 @@ def _check(arguments: Arguments, project: Project) -> None:
         graph.service(arguments.service)
     if getattr(arguments, "at", None) is not None:
         parse_instant(arguments.at)
+    for name in ("left", "right"):
+        if name in arguments:
+            set_name(getattr(arguments, name))
+    if getattr(arguments, "extend", False) and set_name(arguments.out)[1] is not None:
+        text = f"--extend adds to the newest version of a table, not to {arguments.out}"
+        raise UsageError(text, hint=f"--out {arguments.out.partition('@')[0]}")

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 from feldspar.cli.arguments import FAILED, Arguments, Subparsers, add_shared
 from feldspar.cli.output import print_error
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 failed, 2 wrong use or definition, 130 interrupted.
     """
-    words = sys.argv[1:] if argv is None else list(argv)
+    words = _joined(sys.argv[1:] if argv is None else list(argv))
     as_json = "--json" in words
     try:
         arguments = _parse(words)
@@ -62,6 +63,14 @@ def _parse(words: list[str]) -> Arguments:
             _add_parsers(module, subparsers)
             loaded = True
     return parser.parse_args(words)
+
+
+def _joined(words: list[str]) -> list[str]:
+    """The same with a verb of two words as one."""
+    for place, (first, second) in enumerate(pairwise(words)):
+        if f"{first} {second}" in VERBS:
+            return [*words[:place], f"{first} {second}", *words[place + 2 :]]
+    return words
 
 
 def _add_parsers(module: str, subparsers: Subparsers) -> None:

@@ -14,6 +14,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("jobs", "train, judge and promote the models that are due"),
     "online": ("jobs", "gold to Redis: push, rebuild, verify"),
     "training-set": ("jobs", "a service's features for the rows of a spine"),
+    "training-set diff": ("jobs", "what changed between two training sets, and why"),
     "score": ("jobs", "a service's scores for the rows of a spine"),
     "handbook": ("jobs", "the published model table beside ours"),
     "test": ("cases", "run the YAML cases beside the definitions, without a JVM"),

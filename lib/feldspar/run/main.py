@@ -41,8 +41,11 @@ def run_job(verb: str) -> None:
             raise
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
+    told = answer.pop(verbs.TOLD, ())
     if arguments.json:
         sys.stdout.write(json.dumps(answer, default=str) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in told)
     sys.exit(1 if answer.get("failed") else 0)
 
 
@@ -59,13 +62,9 @@ def _action(verb: str) -> Action:
             work, accept=arguments.accept, only=arguments.only
         ),
         "online": _online,
-        "training-set": lambda work, arguments: verbs.training_set(
-            work,
-            arguments.service,
-            spine=arguments.spine,
-            out=arguments.out,
-            time=arguments.time,
-            as_of=arguments.as_of,
+        "training-set": _training_set,
+        "training-set diff": lambda work, arguments: verbs.compare_sets(
+            work, arguments.left, arguments.right
         ),
         "score": lambda work, arguments: verbs.score(
             work, arguments.service, spine=arguments.spine, out=arguments.out, time=arguments.time
@@ -73,6 +72,18 @@ def _action(verb: str) -> Action:
         "handbook": lambda work, _: verbs.handbook(work),
     }
     return actions[verb]
+
+
+def _training_set(work: Workplace, arguments: Arguments) -> dict[str, Any]:
+    build = verbs.extend if arguments.extend else verbs.training_set
+    return build(
+        work,
+        arguments.service,
+        spine=arguments.spine,
+        out=arguments.out,
+        time=arguments.time,
+        as_of=arguments.as_of,
+    )
 
 
 def _online(work: Workplace, arguments: Arguments) -> dict[str, Any]:
@@ -104,4 +115,8 @@ def _parser(verb: str) -> argparse.ArgumentParser:
             parser.add_argument("--out", required=True)
             parser.add_argument("--time")
             parser.add_argument("--as-of", choices=["known", "event"], default="known")
+            parser.add_argument("--extend", action="store_true")
+        case "training-set diff":
+            parser.add_argument("left")
+            parser.add_argument("right")
     return parser

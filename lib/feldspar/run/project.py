@@ -1,7 +1,9 @@
 """A project for notebooks and scripts: its tables, training sets, features and models.
 
-Nothing here writes. The same definitions, lake and session as in a run; time-outs and errors are
-those of ``run.workplace``. For whole runs use ``feldspar apply``.
+Four things to know: ``open_project``, and of the project ``table``, ``training_set`` and
+``features``. Each gives a Spark DataFrame; ``to_arrow`` brings a small one here. Nothing here
+writes. The same definitions, lake and session as in a run; time-outs and errors are those of
+``run.workplace``. For whole runs use ``feldspar apply``.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -21,6 +24,7 @@ from feldspar.compute.windows.functions import AsOf
 from feldspar.errors import UsageError, nearest
 from feldspar.graph.graph import Table
 from feldspar.graph.view import Service
+from feldspar.run.bounded import Limit, bounded_arrow
 from feldspar.run.workplace import Workplace, open_workplace
 from feldspar.stores.frames import read_frame
 from feldspar.stores.tables.lake import LAYERS
@@ -119,6 +123,28 @@ class Project:
         )
         wanted = dict.fromkeys([*spine.columns, *(one.name for one in found.outputs)])
         return df.select(*[F.col(f"`{name}`") for name in wanted])
+
+    def to_arrow(
+        self,
+        df: DataFrame,
+        *,
+        max_rows: int = Limit.rows,
+        max_bytes: int = Limit.bytes,
+    ) -> pa.Table:
+        """All rows of a frame as an Arrow table on this machine; too large a frame is refused.
+
+        For pandas: ``project.to_arrow(df).to_pandas()``. The frame is computed to be counted, where
+        it is no plain table, and once more to be brought here.
+
+        Args:
+            df: any Spark frame.
+            max_rows: more are refused, before they are computed in full.
+            max_bytes: more (of Arrow columns) are refused, before they are brought here.
+
+        Raises:
+            InputError: it is larger; says how large, and what to do instead.
+        """
+        return bounded_arrow(df, Limit(max_rows, max_bytes))
 
     def models(self) -> list[dict[str, Any]]:
         """Every registered model of this environment with its versions and figures."""

@@ -18,11 +18,15 @@ from feldspar.run.report import report_on
 from feldspar.run.workplace import Workplace
 from feldspar.stores.deployed import observe
 from feldspar.times import from_micros, parse_instant, to_micros
+from feldspar.training.differences import difference
+from feldspar.training.extend import extend_training_set
 from feldspar.training.published import compare_with_published
 from feldspar.training.score import score as score_rows
 from feldspar.training.sets import training_set as build_training_set
 
 Answer = dict[str, Any]
+TOLD = "told"
+"""The key of an answer's lines for people, which are its only form on stdout without --json."""
 
 
 def apply(work: Workplace, *, accept: bool, only: str | None = None) -> Answer:
@@ -52,6 +56,25 @@ def training_set(
     )
     work.say(f"{manifest.spine_rows} rows in {out}")
     return asdict(manifest)
+
+
+def extend(
+    work: Workplace, service: str, *, spine: str, out: str, time: str | None, as_of: AsOf
+) -> Answer:
+    """Adds to a training set the rows of a spine that it does not hold."""
+    found = work.graph.service(service)
+    event = work.graph.table(found.event) if found.event else None
+    done = extend_training_set(
+        found, event, work.tables, spine=spine, out=out, time=time, as_of=as_of
+    )
+    work.say(f"{done.added} rows added to {out}, which held {done.held}")
+    return {**asdict(done.manifest), "added": done.added, "held": done.held}
+
+
+def compare_sets(work: Workplace, left: str, right: str) -> Answer:
+    """What changed between two training sets, and why."""
+    found = difference(left, right, work.tables)
+    return {**asdict(found), "equal": found.equal, TOLD: tuple(found.lines())}
 
 
 def score(work: Workplace, service: str, *, spine: str, out: str, time: str | None) -> Answer:

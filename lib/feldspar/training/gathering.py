@@ -16,6 +16,7 @@ from feldspar.graph.graph import Model, Table
 from feldspar.names import EVENT_TIME
 from feldspar.stores.tables import arrow
 from feldspar.stores.tables.spark import SparkTables
+from feldspar.training.manifest import Manifest
 from feldspar.training.periods import Periods
 from feldspar.training.rows import (
     LABEL,
@@ -28,7 +29,7 @@ from feldspar.training.rows import (
     shares,
 )
 from feldspar.training.samples import Progress, Sample
-from feldspar.training.sets import Manifest, build_training_set
+from feldspar.training.sets import build_training_set
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from feldspar.spec.model import Learner
 from feldspar.training.evaluate import Curves, Metrics
 from feldspar.training.fit.space import Parameters
+from feldspar.training.manifest import Manifest
 from feldspar.training.promote import Decision
-from feldspar.training.sets import Manifest
 
 
 @dataclass(frozen=True)

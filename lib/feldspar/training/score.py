@@ -24,7 +24,8 @@ from feldspar.graph.graph import Model, Table
 from feldspar.stores.experiments import Champion, Experiments
 from feldspar.stores.frames import check_target, read_frame, write_frame
 from feldspar.stores.tables.spark import SparkTables
-from feldspar.training.sets import Manifest, build_training_set, spine_columns, with_zone
+from feldspar.training.manifest import Manifest
+from feldspar.training.sets import build_training_set, spine_columns, with_zone
 
 MODEL_VERSION = "model_version"
 _TYPES: dict[str, DataType] = {

@@ -6,13 +6,7 @@ it names. What scikit-learn learns from is chosen in ``training.rows``.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from collections.abc import Sequence
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -27,45 +21,10 @@ from feldspar.names import BATCH, KNOWN_TIME, POSITION, REQUEST, fingerprint
 from feldspar.stores.frames import check_target, read_frame, write_frame
 from feldspar.stores.tables.spark import SparkTables
 from feldspar.times import utc_now
+from feldspar.training.makings import makings
+from feldspar.training.manifest import Manifest, code_version, hash_text
 
 _FEWEST_BUCKETS = 2
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a training set was made of.
-
-    Attributes:
-        service: its name.
-        definition: fingerprint of the service with all its views.
-        code: version of the platform and hash of its source.
-        as_of: ``known`` or ``event``.
-        time: the spine's time column.
-        event_id: the spine's event id, if its rows are events.
-        spine_rows: rows of the spine.
-        spine_hash: sum of the rows' hashes, so that their order does not matter.
-        tables: ``layer.name`` to the Delta version read.
-        created: ISO 8601, UTC.
-    """
-
-    service: str
-    definition: str
-    code: str
-    as_of: AsOf
-    time: str
-    event_id: str | None
-    spine_rows: int
-    spine_hash: str
-    tables: Mapping[str, int]
-    created: str
-
-    def reading(self, table: str, version: int) -> Manifest:
-        """The same with one more table that was read."""
-        return replace(self, tables={**self.tables, table: version})
-
-    def as_json(self) -> str:
-        """JSON text with sorted keys."""
-        return json.dumps(asdict(self), sort_keys=True)
 
 
 def training_set(
@@ -140,6 +99,8 @@ def build_training_set(
     manifest = Manifest(
         service=service.name,
         definition=fingerprint(service.definition),
+        features=makings(service, set(df.columns) - set(spine.columns)),
+        keys=service.keys,
         code=code_version(),
         as_of=as_of,
         time=columns.time,
@@ -149,7 +110,7 @@ def build_training_set(
         tables=versions,
         created=utc_now().isoformat(),
     )
-    return df.drop(*(name for name in missing if name not in outputs)), manifest
+    return df.drop(*(name for name in missing if name not in outputs)), manifest.whole()
 
 
 def spine_columns(
@@ -187,22 +148,6 @@ def with_zone(spine: DataFrame, *, zone: str | None) -> DataFrame:
         name: F.to_utc_timestamp(F.col(f"`{name}`").cast("timestamp"), str(zone)) for name in naive
     }
     return spine.withColumns(instants) if instants else spine
-
-
-def code_version() -> str:
-    """The platform's version and a hash of its source, e.g. ``0.1.0+3f2a...``."""
-    try:
-        number = version("feldspar")
-    except PackageNotFoundError:
-        number = "0"
-    found = importlib.util.find_spec("feldspar")
-    folders = found.submodule_search_locations if found is not None else None
-    digest = hashlib.sha256()
-    for folder in folders or ():
-        for file in sorted(Path(folder).rglob("*.py")):
-            digest.update(file.relative_to(folder).as_posix().encode())
-            digest.update(file.read_bytes())
-    return f"{number}+{digest.hexdigest()[:12]}"
 
 
 def _needed(service: Service, event: Table | None) -> tuple[str, ...]:
@@ -248,7 +193,7 @@ def _identity(spine: DataFrame) -> tuple[int, str]:
     hashed = F.xxhash64(*[F.col(f"`{name}`") for name in spine.columns]).cast("decimal(20,0)")
     row = spine.agg(F.count(F.lit(1)), F.sum(hashed)).first()
     rows, total = (int(row[0]), int(row[1] or 0)) if row is not None else (0, 0)
-    return rows, f"{total % 2**64:016x}"
+    return rows, hash_text(total)
 
 
 def _buckets(tables: SparkTables) -> int:

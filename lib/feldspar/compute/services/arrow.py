@@ -14,9 +14,16 @@ import pyarrow.compute as pc
 
 from feldspar.compute.expressions.arrow import arrow_type, evaluate
 from feldspar.compute.services.hooks import HookError, call_hook
+from feldspar.errors import nearest
 from feldspar.graph.view import Computation, Derived, OnDemand, PlainView, Service, reference_types
 from feldspar.names import feature_column, input_column
 from feldspar.spec.types import ColumnType
+
+_NULLABLE = {
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+}
 
 
 def complete(table: pa.Table, service: Service) -> pa.Table:
@@ -68,19 +75,47 @@ def _computed(
             assert_never(computation)
 
 
-def _on_demand(table: pa.Table, computation: OnDemand) -> dict[str, pa.Array]:
+def hook_frame(computation: OnDemand, table: pa.Table) -> pd.DataFrame:
+    """What an on-demand function is given of a table: its inputs, in their order.
+
+    Whole numbers and booleans have pandas' nullable types: with the usual ones a null among the
+    rows would make doubles of them, so that a row had other types alone than among many, and
+    large numbers other values.
+    """
     inputs = [input_column(reference) for reference in computation.inputs]
-    frame = table.select(inputs).to_pandas()
-    result = call_hook(computation.hook, frame)
-    wanted = [name for name, _ in computation.outputs]
+    frame: pd.DataFrame = table.select(inputs).to_pandas(types_mapper=_NULLABLE.get)
+    return frame
+
+
+def hook_answers(computation: OnDemand, frame: pd.DataFrame) -> dict[str, pa.Array]:
+    """The declared outputs of an on-demand function for a frame, typed as declared.
+
+    Raises:
+        HookError: it failed, or returned another shape or other types.
+    """
+    hook = computation.hook
+    result = call_hook(hook, frame)
     if not isinstance(result, pd.DataFrame) or len(result) != len(frame):
-        raise HookError(f"hook {computation.hook} must return a frame of {len(frame)} rows")
-    missing = [name for name in wanted if name not in result.columns]
-    if missing:
-        raise HookError(f"hook {computation.hook} returned no column {missing[0]!r}")
+        rows = f"{len(result)} rows" if isinstance(result, pd.DataFrame) else type(result).__name__
+        raise HookError(f"hook {hook} must return a frame of {len(frame)} rows; it returned {rows}")
+    found = [str(name) for name in result.columns]
+    for name, _ in computation.outputs:
+        if name not in found:
+            near = ", ".join(nearest(name, found)) or ", ".join(found)
+            raise HookError(f"hook {hook} returned no column {name!r}; nearest: {near}")
     return {
-        feature_column(computation.view, name): pa.array(
-            result[name], type=arrow_type(kind), from_pandas=True
-        )
-        for name, kind in computation.outputs
+        name: _typed(hook, name, kind, values=result[name]) for name, kind in computation.outputs
     }
+
+
+def _typed(hook: str, name: str, kind: ColumnType, *, values: pd.Series) -> pa.Array:
+    try:
+        return pa.array(values, type=arrow_type(kind), from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        text = f"hook {hook} declares {name} as {kind} and returned {values.dtype}: {error}"
+        raise HookError(text) from error
+
+
+def _on_demand(table: pa.Table, computation: OnDemand) -> dict[str, pa.Array]:
+    answers = hook_answers(computation, hook_frame(computation, table))
+    return {feature_column(computation.view, name): values for name, values in answers.items()}

@@ -45,6 +45,8 @@ class Commit:
     cursor: tuple[str, int] | None = None
     timestamp: int = 0
     """Microseconds since the epoch."""
+    note: str = ""
+    """What its writer put beside the rows."""
 
     @property
     def rows(self) -> int:
@@ -135,6 +137,7 @@ def _commit(version: int, actions: list[dict[str, Any]]) -> Commit:
         metrics={key: int(value) for key, value in metrics.items() if str(value).isdigit()},
         cursor=(txn["appId"], int(txn["version"])) if txn else None,
         timestamp=int(info.get("timestamp", 0)) * 1_000,
+        note=info.get("userMetadata", ""),
     )
 
 

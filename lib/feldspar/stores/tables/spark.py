@@ -165,6 +165,19 @@ class SparkTables:
         )
         return log.confirmed(self.lake, layer, name, txn=txn)
 
+    def append_noted(
+        self, df: DataFrame, layer: str, name: str, *, txn: Txn, note: str
+    ) -> log.Commit:
+        """Appends once to a table that is there, in a commit that carries ``note``.
+
+        Returns:
+            The commit that carries ``txn``; its note is another one where somebody else was first.
+        """
+        writer = df.write.format("delta").mode("append").option("userMetadata", note)
+        writer = writer.option("txnAppId", txn.app).option("txnVersion", txn.version)
+        writer.save(self.lake.uri(layer, name))
+        return log.confirmed(self.lake, layer, name, txn=txn)
+
     def merge_new(
         self,
         df: DataFrame,
