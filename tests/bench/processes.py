@@ -22,7 +22,7 @@ import psutil
 from bench.inputs import Inputs, Settings, as_document
 
 _SAMPLE_SECONDS = 0.25
-_SECONDS_TO_START = 120.0
+_SECONDS_TO_START = 300.0
 _SECONDS_TO_END = 10
 _LINES_OF_LOG = 3
 

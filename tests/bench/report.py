@@ -138,7 +138,8 @@ def save(path: Path, case: CaseReport, place: Place, options: Mapping[str, Any])
 def _row(one: Measured, others: Sequence[Measured]) -> list[str]:
     row = [one.entry.label, f"{one.first.seconds:.2f}" if one.first else ""]
     if one.ended or not one.runs:
-        return [*row, one.ended or "not measured", *[""] * 6, one.answer]
+        ended = one.ended.partition(":")[0] or "not measured"
+        return [*row, ended, *[""] * 6, one.answer]
     against = [_text(_ratio_to(one, others, rival)) for rival in ("feldspar", "duckdb")]
     return [
         *row,
