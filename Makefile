@@ -81,8 +81,15 @@ house: setup ## print the shape of the code: lines, functions, complexity, mocks
 	@$(BIN)/python tests/house/figures.py
 
 .PHONY: bench
-bench: setup ## measure; the figures are printed
-	$(BIN)/python -m pytest tests/bench -s $(PYTEST_ARGS)
+bench: bench-pit bench-windows ## measure beside rivals: tables, out/bench/*.json and charts (an hour and more)
+
+.PHONY: bench-pit
+bench-pit: setup ## point-in-time joins only (BENCH_ARGS="--cases small --scale 0.1" is quick)
+	PYTHONPATH=lib:tests $(BIN)/python -m bench.pit $(BENCH_ARGS)
+
+.PHONY: bench-windows
+bench-windows: setup ## windows only (BENCH_ARGS="--cases published")
+	PYTHONPATH=lib:tests $(BIN)/python -m bench.windows $(BENCH_ARGS)
 
 .PHONY: up
 up: setup ## start the local S3, Redis and MLflow servers, or find them running

@@ -22,6 +22,9 @@ from support.places import LocalStack, disk_environment, running_stack
 # own doctests, and ends it where Spark Connect's packages are missing
 sys.modules["__main__"].__dict__.setdefault("__file__", str(Path(pytest.__file__)))
 
+# benchmarks are programs; what they compare with is installed in an environment of its own
+collect_ignore = ["bench"]
+
 _TAKE_MINUTES = ("test_whole_loop", "test_kill", "test_push", "test_refine", "test_ingest")
 
 
