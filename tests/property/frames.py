@@ -27,6 +27,8 @@ INSTANT = pa.timestamp("us", tz="UTC")
 KEYS: tuple[Key, ...] = ((1, "23"), (12, "3"), (1, "2"), (123, ""), (1, None), (None, "3"))
 BUSY_KEYS = (*KEYS, *KEYS[:1] * 6, *KEYS[1:2] * 2)
 AMOUNTS = (None, 0.0, 0.1, -2.5, 3.0, 1e9 + 1, 1e9 + 2, 1e9 + 3)
+NEAR = (1e9 + 1, 1e9 + 2, 1e9 + 3)
+"""Neighbours far from 0: only a sound variance tells them apart."""
 WILD = (*AMOUNTS, float("nan"), float("inf"), float("-inf"))
 LEVELS = (None, -3, 0, 7, 2**53 + 1)
 RISKY = (None, True, False)
@@ -141,6 +143,14 @@ def versions(amounts: Sequence[float | None] = AMOUNTS) -> st.SearchStrategy[lis
         st.integers(10, 40),
     )
     return st.one_of(sparse_versions(amounts), dense)
+
+
+crowded = st.builds(
+    lambda seed, size: random_versions(random.Random(seed), size, 1),
+    st.integers(0, 2**32),
+    st.integers(10, 60),
+)
+"""Rows of three instants: most are known or happen at the very time of another."""
 
 
 def questions(amounts: Sequence[float | None] = AMOUNTS) -> st.SearchStrategy[list[Question]]:

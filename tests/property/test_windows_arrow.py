@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -15,8 +17,10 @@ from property import frames, oracle
 from property.closeness import difference
 
 
-def differences(plan: WindowPlan, asked: list, rows: list) -> list[str]:
-    answers = add_windows(frames.spine_table(asked), frames.rows_table(rows), plan)
+def differences(
+    plan: WindowPlan, asked: list, rows: list, engine: Callable[..., pa.Table] = add_windows
+) -> list[str]:
+    answers = engine(frames.spine_table(asked), frames.rows_table(rows), plan)
     found = []
     for item in plan.aggregations:
         whole = answers[item.name].type == pa.int64()
@@ -37,6 +41,19 @@ def differences(plan: WindowPlan, asked: list, rows: list) -> list[str]:
 @given(frames.questions(), frames.versions(), frames.aggregations(), frames.rules)
 def test_every_answer_is_the_oracles(asked, rows, items, rule) -> None:
     assert differences(frames.window_plan(items, rule), asked, rows) == []
+
+
+SPREADS = [
+    AggregationPlan(f"{function}_{window}", function, "amount", window)
+    for function in ("var", "stddev")
+    for window in (6, 40)
+]
+
+
+@settings(max_examples=frames.CASES // 3, deadline=None)
+@given(frames.questions(frames.NEAR), frames.versions(frames.NEAR), frames.rules)
+def test_variances_of_large_neighbours_are_the_oracles(asked, rows, rule) -> None:
+    assert differences(frames.window_plan(SPREADS, rule), asked, rows) == []
 
 
 @settings(max_examples=frames.CASES, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ import pytest
 from pyspark.sql import SparkSession
 
 from feldspar.features.gold import build_view
+from feldspar.features.layout import compact
 from feldspar.graph.steps import FeaturesStep, Mode
 from feldspar.spec.environment import Environment
 from feldspar.stores.tables import log
+from feldspar.stores.tables.bucketed import FileRun
 from feldspar.stores.tables.spark import Declared
 from support.pipeline import TO_GOLD, Pipeline, open_pipeline
+from support.places import silent
 from support.small_project import FILES
 
 SPEND = "views/customer_spend.yaml"
@@ -52,6 +56,7 @@ class TestFirstRun:
             "_event_id",
             *SYSTEM,
             "_bucket",
+            "_retracted",
             *(one.name for one in untouched.graph.view("customer_spend").columns),
         }
 
@@ -94,6 +99,59 @@ def test_a_late_payment_is_one_more_row(pipeline: Pipeline) -> None:
         files <= data_files(pipeline),
         pipeline.rows("gold", "customer_spend", "_event_id", "_batch"),
     ) == (1, True, [(1, 0), (2, 0), (4, 1)])
+
+
+def test_a_payment_that_moves_to_another_customer_is_told_to_both(pipeline: Pipeline) -> None:
+    pipeline.put("moved.csv", line(1, customer="8", day=2))
+
+    pipeline.run(*TO_GOLD)
+
+    columns = ("customer_id", "_event_id", "_batch", "_retracted")
+    assert pipeline.rows("gold", "customer_spend", *columns) == [
+        (7, 1, 0, False),
+        (7, 1, 1, True),
+        (8, 1, 0, True),
+        (8, 1, 1, False),
+        (8, 2, 0, False),
+    ]
+
+
+def test_a_load_adds_a_sorted_run_and_too_many_are_made_one(pipeline: Pipeline) -> None:
+    before = pipeline.version("gold", "customer_spend")
+    pipeline.put("4.csv", line(4, day=4), line(5, day=3))
+    pipeline.run(*TO_GOLD)
+    runs = [times_of(run) for run in runs_of(pipeline)]
+
+    view = pipeline.graph.view("customer_spend")
+    compact(view, pipeline.tables, progress=silent, most_runs=1)
+
+    upto = pipeline.version("gold", "customer_spend")
+    added = pipeline.tables.added("gold", "customer_spend", after=before, upto=upto)
+    (one,) = runs_of(pipeline)
+    assert (
+        sorted(map(len, runs)),
+        [times for times in (*runs, times_of(one)) if times != sorted(times)],
+        one.rows,
+        sorted(row["_event_id"] for row in added.collect()),
+    ) == ([1, 2], [], 3, [4, 5])
+
+
+def times_of(run: FileRun) -> list[datetime]:
+    found: list[datetime] = run.read(["_event_time"])["_event_time"].to_pylist()
+    return found
+
+
+def runs_of(pipeline: Pipeline) -> list[FileRun]:
+    """The runs of customer 7's bucket."""
+    version = pipeline.version("gold", "customer_spend")
+    files = pipeline.tables.files("gold", "customer_spend", version=version)
+    assert files is not None
+    (bucket,) = {
+        row[0]
+        for row in pipeline.rows("gold", "customer_spend", "_bucket", "customer_id")
+        if row[1] == 7
+    }
+    return list(files.runs(bucket))
 
 
 def data_files(pipeline: Pipeline) -> set[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from feldspar.compute.windows import arrow
 from feldspar.compute.windows.batch import add_windows
+from feldspar.compute.windows.departures import departures
 from feldspar.compute.windows.functions import FUNCTIONS, AggregationPlan
 from feldspar.compute.windows.rule import WindowRule
 from feldspar.errors import EngineError
@@ -23,6 +25,13 @@ ITEMS = [
 ] + [AggregationPlan("events", "count", None, 9)]
 
 
+def whole(spark: SparkSession, events: pa.Table) -> DataFrame:
+    """The events as gold holds them: with departures."""
+    stored = spark.createDataFrame(events)
+    left = departures(stored, ("who", "where"))
+    return stored if left is None else stored.unionByName(left)
+
+
 @pytest.mark.parametrize("buckets", [1, 5])
 @pytest.mark.parametrize(
     "rule", [WindowRule(), WindowRule(2, 3, "known", "exclude"), WindowRule(as_of="event")], ids=str
@@ -30,9 +39,7 @@ ITEMS = [
 def test_spark_answers_as_arrow_does(spark: SparkSession, rule: WindowRule, buckets: int) -> None:
     spine, events = table_of_questions(60), table_of_versions(80)
     plan = frames.window_plan(ITEMS, rule)
-    answers = add_windows(
-        spark.createDataFrame(spine), spark.createDataFrame(events), plan, buckets=buckets
-    )
+    answers = add_windows(spark.createDataFrame(spine), whole(spark, events), plan, buckets=buckets)
     assert rows_of(answers.toArrow()) == rows_of(arrow.add_windows(spine, events, plan))
 
 
@@ -44,8 +51,7 @@ def test_events_may_be_a_part_of_the_spine_itself(spark: SparkSession) -> None:
         spine_time="_event_time",
         own_event_id="_event_id",
     )
-    stored = spark.createDataFrame(events)
-    answers = add_windows(stored, stored, plan, buckets=3)
+    answers = add_windows(spark.createDataFrame(events), whole(spark, events), plan, buckets=3)
     assert rows_of(answers.toArrow()) == rows_of(arrow.add_windows(events, events, plan))
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import chdir, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -21,8 +18,8 @@ import pytest
 from deltalake import write_deltalake
 from pyarrow import csv
 
-from feldspar.cli.main import main
 from feldspar.cli.verbs import VERBS
+from support.console import Ran, feldspar
 from support.small_project import broken_project, write_project
 
 LIBRARY = str(Path(__file__).parents[2] / "lib")
@@ -42,26 +39,6 @@ def command(words: Sequence[str]) -> list[str]:
 def variables() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FELDSPAR")}
     return {**kept, "PYTHONPATH": LIBRARY, "COLUMNS": "200"}
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What one command line did."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def feldspar(folder: Path, *words: str) -> Ran:
-    """Runs a command line in this process, from a folder."""
-    out, err = io.StringIO(), io.StringIO()
-    with chdir(folder), redirect_stdout(out), redirect_stderr(err):
-        try:
-            code = main(words)
-        except SystemExit as ended:  # argparse leaves so, for --help and for wrong use
-            code = int(ended.code or 0)
-    return Ran(code, out.getvalue(), err.getvalue())
 
 
 def as_a_program(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

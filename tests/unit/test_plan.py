@@ -21,7 +21,7 @@ from feldspar.graph.observed import (
 )
 from feldspar.graph.plan import plan
 from feldspar.graph.steps import FeaturesStep, IngestStep, Mode, Plan, RefineStep, Status, Step
-from feldspar.names import cursor, fingerprint
+from feldspar.names import GOLD_LAYOUT, cursor, fingerprint
 from feldspar.spec.loading import load_definitions
 from support.small_project import FILES, write_project
 
@@ -55,7 +55,7 @@ def deployed(graph: Graph) -> Observed:
     held = {cursor("quality", "silver.transactions"): 2}
     for name, view in graph.views.items():
         built = {cursor("features", name): 2}
-        tables["gold", name] = TableState(3, view.definition, cursors=built)
+        tables["gold", name] = TableState(3, view.definition, cursors=built, layout=GOLD_LAYOUT)
         held[cursor("quality", f"gold.{name}")] = 3
     tables["ops", "validations"] = TableState(1, cursors=held)
     models = {

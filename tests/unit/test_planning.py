@@ -26,7 +26,7 @@ from feldspar.graph.steps import (
     Step,
     TrainStep,
 )
-from feldspar.names import cursor, fingerprint
+from feldspar.names import GOLD_LAYOUT, cursor, fingerprint
 from feldspar.spec.loading import load_definitions
 from support.small_project import FILES, write_project
 
@@ -65,7 +65,7 @@ def tables_of(graph: Graph) -> dict[tuple[str, str], TableState]:
     }
     for name, view in graph.views.items():
         built = {cursor("features", name): 2}
-        tables["gold", name] = TableState(3, view.definition, cursors=built)
+        tables["gold", name] = TableState(3, view.definition, cursors=built, layout=GOLD_LAYOUT)
         held[cursor("quality", f"gold.{name}")] = 3
     tables["ops", "validations"] = TableState(1, cursors=held)
     return tables
@@ -225,6 +225,17 @@ class TestFeatures:
 
         assert isinstance(step, FeaturesStep)
         assert (step.mode, step.source_generation) == (Mode.REBUILD, 1)
+
+    def test_gold_of_an_older_layout_is_rebuilt(self, graph: Graph) -> None:
+        tables = changed(tables_of(graph), "gold", "customer_spend", layout=None)
+
+        step = one(plan(graph, observed(tables)), "gold.customer_spend")
+
+        assert isinstance(step, FeaturesStep)
+        assert (step.mode, step.reason) == (
+            Mode.REBUILD,
+            "rebuilt: its files have an older layout",
+        )
 
     def test_a_rebuild_that_stopped_goes_on_from_the_start(self, graph: Graph) -> None:
         tables = changed(tables_of(graph), "gold", "customer_spend", generation=1, cursors={})

@@ -87,6 +87,7 @@ def events_of(view: WindowedView) -> tuple[pa.Table, StoredEvents]:
         "_known_time": clock,
         "_batch": pa.array([0] * size),
         "_position": pa.array(range(size)),
+        "_retracted": pa.array([False] * size),
     }
     for one in view.columns:
         kind = {"string": pa.string(), "timestamp": pa.timestamp("us", "UTC")}

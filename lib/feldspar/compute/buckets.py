@@ -88,18 +88,38 @@ def key_columns(frame: DataFrame, names: Sequence[str]) -> list[Column]:
     return [F.col(f"`{name}`").cast(key_type(frame, name)) for name in names]
 
 
+def bucket_of(frame: DataFrame, keys: Sequence[str], *, spread_by: str, buckets: int) -> Column:
+    """The bucket of each row, 0 to ``buckets`` - 1, by a hash of its typed key tuple.
+
+    Of 2n buckets, bucket b and bucket b + n hold together what bucket b of n holds.
+
+    Args:
+        frame: has the columns.
+        keys: the key columns.
+        spread_by: a column that spreads the rows without a key: they meet nobody, and one bucket
+            would get them all.
+        buckets: how many.
+    """
+    columns = key_columns(frame, keys)
+    missing = columns[0].isNull()
+    for key in columns[1:]:
+        missing = missing | key.isNull()
+    hashed = F.when(missing, F.xxhash64(F.col(f"`{spread_by}`"))).otherwise(F.xxhash64(*columns))
+    return F.pmod(hashed, F.lit(buckets)).cast("int")
+
+
+def by_bucket(frame: DataFrame, bucket: str, *, buckets: int) -> DataFrame:
+    """The frame with all rows of a bucket in one partition.
+
+    There is a task for each bucket, or where the session is set to fewer shuffle partitions, as
+    many tasks as those: each has several buckets then.
+    """
+    setting = frame.sparkSession.conf.get("spark.sql.shuffle.partitions") or str(buckets)
+    return frame.repartitionById(min(buckets, int(setting)), F.col(bucket))
+
+
 def _grouped(side: Keyed, buckets: int) -> GroupedData:
     # columns of its own: both sides are often made from one table, and Spark would mix them up
     frame = side.frame.toDF(*side.frame.columns)
-    return frame.groupBy(_bucket(Keyed(frame, side.keys, side.spread_by), buckets))
-
-
-def _bucket(side: Keyed, buckets: int) -> Column:
-    keys = key_columns(side.frame, side.keys)
-    missing = keys[0].isNull()
-    for key in keys[1:]:
-        missing = missing | key.isNull()
-    # rows without a key meet nobody: spread them, or one bucket would get them all
-    spread = F.hash(F.col(f"`{side.spread_by}`"))
-    hashed = F.when(missing, spread).otherwise(F.hash(*keys))
-    return F.pmod(hashed, F.lit(buckets)).alias("__bucket")
+    bucket = bucket_of(frame, side.keys, spread_by=side.spread_by, buckets=buckets)
+    return frame.groupBy(bucket.alias("__bucket"))

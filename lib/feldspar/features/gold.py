@@ -1,7 +1,8 @@
 """silver -> gold of one view: append what is new, add a feature's column, or rebuild.
 
 Gold of a plain view holds its rows, gold of a windowed view its events; values exist at a T.
-A late or corrected row is one more row: nothing that was written is touched.
+A late or corrected row is one more row: nothing that was written is touched. How the rows lie in
+files is in ``layout.py``.
 """
 
 from __future__ import annotations
@@ -14,15 +15,33 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feldspar.compute.expressions.spark import column
+from feldspar.compute.windows.departures import departures, new_departures
+from feldspar.features.layout import bucket_count, compact, laid_out, lay_anew, with_bucket
 from feldspar.graph.graph import Table
 from feldspar.graph.steps import FeaturesStep, Mode
 from feldspar.graph.view import View, WindowedView
-from feldspar.names import BATCH, BUCKET, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION, cursor
-from feldspar.stores.tables.log import DEFINITION, GENERATION, SOURCE_GENERATION, Txn
+from feldspar.names import (
+    BATCH,
+    BUCKET,
+    EVENT_ID,
+    EVENT_TIME,
+    GOLD_LAYOUT,
+    KNOWN_TIME,
+    POSITION,
+    RETRACTED,
+    cursor,
+)
+from feldspar.stores.tables.bucketed import BUCKETS
+from feldspar.stores.tables.log import (
+    DEFINITION,
+    GENERATION,
+    LAYOUT,
+    SOURCE_GENERATION,
+    Commit,
+    Txn,
+)
 from feldspar.stores.tables.spark import Declared, SparkTables, nullable
 
-BUCKETS = 8
-"""Partitions by entity of a gold table; written with the table, read from there."""
 _SYSTEM = (EVENT_TIME, KNOWN_TIME, BATCH, POSITION)
 Progress = Callable[[str], None]
 
@@ -47,17 +66,27 @@ def build_view(
     """
     upto = tables.version("silver", view.table)
     txn = Txn(cursor("features", view.name, step.generation), upto)
-    declared = _declared(step, view, table, tables)
+    declared = _declared(step, view, table, tables=tables, upto=upto)
     backfilled = _prepare(step, view, table, declared, tables=tables, progress=progress)
     if upto == step.after:
         tables.ensure("gold", view.name, declared)
         return FeaturesResult(view.name, 0, tables.version("gold", view.name), backfilled)
     progress(f"{step.name}: rows of silver.{view.table} after version {step.after} up to {upto}")
     rows = gold_rows(tables.added("silver", view.table, after=step.after, upto=upto), view, table)
-    # one task a bucket writes one file a bucket
-    spread = rows.repartition(BUCKETS, BUCKET)
-    commit = tables.append(spread, "gold", view.name, txn=txn, declared=declared)
+    commit = append_rows(rows, view, tables, txn=txn, declared=declared)
+    compact(view, tables, progress=progress)
     return FeaturesResult(view.name, commit.rows, commit.version, backfilled)
+
+
+def append_rows(
+    rows: DataFrame, view: View, tables: SparkTables, *, txn: Txn, declared: Declared
+) -> Commit:
+    """Adds rows of ``gold_rows`` in the order of the layout, with the departures they cause."""
+    if isinstance(view, WindowedView):
+        rows = _with_departures(rows, view, tables)
+    buckets = int(declared.properties[BUCKETS])
+    files = laid_out(with_bucket(rows, view, buckets), view, buckets)
+    return tables.append(files, "gold", view.name, txn=txn, declared=declared)
 
 
 def gold_rows(silver: DataFrame, view: View, table: Table) -> DataFrame:
@@ -68,26 +97,42 @@ def gold_rows(silver: DataFrame, view: View, table: Table) -> DataFrame:
         columns[EVENT_ID] = F.col(f"`{view.event_key[0]}`")
     columns |= {name: F.col(name) for name in _SYSTEM}
     columns |= {one.name: column(one.expression, types) for one in view.columns}
-    columns[BUCKET] = bucket_of(view)
+    if isinstance(view, WindowedView):
+        columns[RETRACTED] = F.expr("false")
     complete = silver.dropna(subset=list(view.keys))
     return complete.select(*[value.alias(name) for name, value in columns.items()])
 
 
-def bucket_of(view: View) -> Column:
-    """The bucket of an entity, from its typed keys."""
-    keys = [F.col(f"`{key}`") for key in view.keys]
-    return F.pmod(F.xxhash64(*keys), F.lit(BUCKETS)).cast("int")
+def _with_departures(rows: DataFrame, view: WindowedView, tables: SparkTables) -> DataFrame:
+    """The rows, and what tells other entities that they took an event away."""
+    if tables.exists("gold", view.name):
+        left = new_departures(rows, tables.read("gold", view.name), view.keys)
+    else:
+        left = departures(rows, view.keys)
+    return rows if left is None else rows.unionByName(left)
 
 
-def _declared(step: FeaturesStep, view: View, table: Table, tables: SparkTables) -> Declared:
+def _declared(
+    step: FeaturesStep, view: View, table: Table, *, tables: SparkTables, upto: int
+) -> Declared:
+    buckets = _buckets(step, view, tables, upto=upto)
     properties = {
         DEFINITION: view.definition,
         GENERATION: str(step.generation),
         SOURCE_GENERATION: str(step.source_generation),
-        "feldspar.buckets": str(BUCKETS),
+        BUCKETS: str(buckets),
+        LAYOUT: GOLD_LAYOUT,
     }
-    schema = nullable(gold_rows(tables.read("silver", view.table), view, table).schema)
+    rows = gold_rows(tables.read("silver", view.table), view, table)
+    schema = nullable(with_bucket(rows, view, buckets).schema)
     return Declared(schema, properties, partition_by=(BUCKET,))
+
+
+def _buckets(step: FeaturesStep, view: View, tables: SparkTables, *, upto: int) -> int:
+    """As many as the table has; a new or rebuilt one gets them by the rows there are to come."""
+    if step.mode is Mode.REBUILD or not tables.exists("gold", view.name):
+        return bucket_count(tables.rows_at("silver", view.table, version=upto))
+    return int(tables.properties("gold", view.name)[BUCKETS])
 
 
 def _prepare(
@@ -110,6 +155,7 @@ def _prepare(
             kept = {key: one for key, one in declared.properties.items() if key != DEFINITION}
             tables.ensure("gold", view.name, replace(declared, properties=kept))
             _fill(step, view, table, tables=tables, progress=progress)
+            lay_anew(view, tables)
             return tuple(one.name for one in view.columns if one.name not in known)
         case Mode.APPEND:
             return ()
@@ -126,8 +172,8 @@ def _fill(
         return
     progress(f"{step.name}: filling {', '.join(names)}")
     silver = tables.added("silver", view.table, after=None, upto=step.after)
-    rows = gold_rows(silver, view, table).select(*view.keys, BUCKET, BATCH, POSITION, *names)
-    keys = (*view.keys, BUCKET, BATCH, POSITION)
+    keys = (BATCH, POSITION)
+    rows = gold_rows(silver, view, table).select(*keys, *names)
     same = " and ".join(f"old.`{key}` = new.`{key}`" for key in keys)
     tables.merge_columns(rows, "gold", view.name, same=same, columns=names)
 
@@ -136,9 +182,9 @@ def _columns_of(step: FeaturesStep, view: View) -> set[str]:
     """Gold columns that the step's added features read."""
     if not isinstance(view, WindowedView):
         return set(step.columns)
-    return {
-        one.argument
+    added = [
+        one
         for one in view.aggregates
-        if one.argument
-        and any(one.name == name or one.name.startswith(f"{name}_") for name in step.columns)
-    }
+        if any(one.name == name or one.name.startswith(f"{name}_") for name in step.columns)
+    ]
+    return {name for one in added for name in (one.argument, one.by) if name}

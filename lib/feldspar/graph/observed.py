@@ -36,6 +36,8 @@ class TableState:
     """Counts rebuilds: cursors of an older generation mean nothing."""
     source_generation: int = 0
     """The generation of the source it was built from."""
+    layout: str | None = None
+    """How a gold table's rows lie in its files; see ``names.GOLD_LAYOUT``."""
 
 
 @dataclass(frozen=True)

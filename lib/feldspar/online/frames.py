@@ -9,10 +9,8 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from feldspar.compute.services.plans import window_plan
-from feldspar.compute.windows.batch import RETRACTED, with_departures
 from feldspar.graph.view import PlainView, WindowedView
-from feldspar.names import BATCH, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION
+from feldspar.names import BATCH, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION, RETRACTED
 from feldspar.online.retain import Horizon
 from feldspar.stores.tables.spark import SparkTables
 
@@ -56,12 +54,13 @@ def events_to_push(
     A row that lies outside the windows is left in while it may hide a version that lies inside: no
     row is known before it happens, but for the minutes that ``max_future`` allows.
     """
-    plan = window_plan(view, keys=view.keys, time=EVENT_TIME)
-    gold = tables.read("gold", view.name, version=upto)
-    events = with_departures(gold.select(*_columns(plan.event_columns)), plan)
+    events = tables.read("gold", view.name, version=upto)
     if after is not None:
-        added = tables.added("gold", view.name, after=after, upto=upto)
-        events = events.join(_touched(view, gold, added), list(view.keys), "left_semi")
+        # a correction that moved an event left rows with the entity that it left, too
+        touched = tables.added("gold", view.name, after=after, upto=upto).select(
+            *_columns(view.keys)
+        )
+        events = events.join(touched.distinct(), list(view.keys), "left_semi")
     recent = _in_micros(events).where(
         F.greatest(*[F.col(name) for name in _CLOCKS]) > horizon.floor - horizon.retention
     )
@@ -75,14 +74,6 @@ def entities(view: PlainView | WindowedView, tables: SparkTables, *, version: in
     """Every entity that a gold table knows, by its keys."""
     gold = tables.read("gold", view.name, version=version)
     return gold.select(*_columns(view.keys)).distinct()
-
-
-def _touched(view: WindowedView, gold: DataFrame, added: DataFrame) -> DataFrame:
-    """Entities of added rows, and those that an added correction takes an event away from."""
-    ids = added.select(EVENT_ID).distinct()
-    keys = _columns(view.keys)
-    homes = gold.join(ids, EVENT_ID, "left_semi").select(*keys)
-    return added.select(*keys).unionByName(homes).distinct()
 
 
 def _in_micros(rows: DataFrame) -> DataFrame:

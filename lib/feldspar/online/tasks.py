@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feldspar.names import BATCH, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION
+from feldspar.names import BATCH, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION, RETRACTED
 from feldspar.online.retain import Horizon, living_events, newest_rows
 from feldspar.online.tiling import pack_tiled
 from feldspar.spec.types import ColumnType
@@ -21,7 +21,6 @@ from feldspar.stores.online import Cursor, OnlineSettings, OnlineStore, Patience
 from feldspar.stores.rows import Layout, StoredRow, pack_rows
 from feldspar.stores.tiles import TileLayout
 
-_RETRACTED = "__retracted"
 _VISIBLE_AT = "_visible_at"
 _KEYS_A_CALL = 2_000
 _BYTES_A_CALL = 4_000_000
@@ -161,7 +160,7 @@ def _events(layout: Layout, columns: dict[str, list[Any]]) -> StoredEvents:
         columns[KNOWN_TIME],
         columns[BATCH],
         columns[POSITION],
-        columns[_RETRACTED],
+        columns[RETRACTED],
         {name: _packed(columns[name], kind) for name, kind in layout.columns},
     )
 

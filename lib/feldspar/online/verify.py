@@ -10,18 +10,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, assert_never
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from feldspar.compute.pit.batch import add_columns
+from feldspar.compute.services.joining import Gold, Planned, add_planned
 from feldspar.compute.services.online import WindowReader, read_plain
-from feldspar.compute.services.plans import pit_plan, window_plan
-from feldspar.compute.windows.batch import add_windows
+from feldspar.compute.services.plans import lookup_plan
 from feldspar.errors import UsageError
-from feldspar.graph.view import PlainView, View, WindowedView
+from feldspar.graph.view import PlainView, View
 from feldspar.names import feature_column
 from feldspar.online.frames import entities
 from feldspar.stores.online import OnlineSettings, OnlineStore, Patience
@@ -104,18 +103,12 @@ def _batch(view: View, tables: SparkTables, *, version: int, at: int, buckets: i
     """Every entity with its features at T, computed from gold."""
     spine = entities(view, tables, version=version)
     asked = spine.withColumn(_AT, F.timestamp_micros(F.lit(at)))
-    gold = tables.read("gold", view.name, version=version)
-    match view:
-        case WindowedView():
-            return add_windows(
-                asked, gold, window_plan(view, keys=view.keys, time=_AT), buckets=buckets
-            )
-        case PlainView():
-            return add_columns(
-                asked, gold, pit_plan(view, keys=view.keys, time=_AT), buckets=buckets
-            )
-        case _:
-            assert_never(view)
+    gold = Gold(
+        tables.read("gold", view.name, version=version),
+        tables.files("gold", view.name, version=version),
+    )
+    plan = lookup_plan(view, keys=view.keys, time=_AT)
+    return add_planned(asked, [Planned(view, plan, gold)], buckets=buckets)
 
 
 def _result(view: View, at: int, counts: DataFrame) -> VerifyResult:

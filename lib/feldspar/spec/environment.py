@@ -43,6 +43,10 @@ class StorageSpec(Settings):
     endpoint: str | None = Field(default=None, description="of an S3-compatible server; AWS: none")
     region: str | None = None
     path_style: bool | None = Field(default=None, description="default: true with an endpoint")
+    direct_reads: bool = Field(
+        default=True,
+        description="tasks read data files themselves; false where a catalogue guards the files",
+    )
     access_key: str | None = Field(default=None, repr=False)
     secret_key: str | None = Field(default=None, repr=False)
     session_token: str | None = Field(default=None, repr=False)

@@ -1,8 +1,9 @@
 """A silver table: which columns, which key, which checks."""
 
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, field_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -58,6 +59,14 @@ class TableSpec(Definition):
     max_future: Duration = Field(
         default="5m",
         validate_default=True,
-        description="how far event_time may lie after known_time",
+        description="how far event_time may lie after known_time, at most 1d",
     )
     description: str = ""
+
+    @field_validator("max_future")
+    @classmethod
+    def _at_most_a_day(cls, value: timedelta) -> timedelta:
+        # windows leave out files of rows that are older than a window and a day
+        if value > timedelta(days=1):
+            raise ValueError("'max_future' is at most 1d: later times are wrong, not early")
+        return value

@@ -6,13 +6,14 @@ it names. What scikit-learn learns from is chosen in ``training.rows``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import TimestampNTZType
 
 from feldspar.compute.services.batch import SpineColumns, add_features, needs_own_event
+from feldspar.compute.services.joining import Gold
 from feldspar.compute.windows.functions import AsOf
 from feldspar.errors import InputError, nearest
 from feldspar.graph.graph import Table
@@ -82,10 +83,7 @@ def build_training_set(
         TableNotFoundError: a view of the service has no gold table yet.
     """
     versions = {f"gold.{view.name}": tables.version("gold", view.name) for view in service.views}
-    gold = {
-        view.name: tables.read("gold", view.name, version=versions[f"gold.{view.name}"])
-        for view in service.views
-    }
+    gold = {view.name: _gold(tables, view.name, versions) for view in service.views}
     missing = [name for name in _needed(service, event) if name not in spine.columns]
     whole = spine
     if missing:
@@ -148,6 +146,12 @@ def with_zone(spine: DataFrame, *, zone: str | None) -> DataFrame:
         name: F.to_utc_timestamp(F.col(f"`{name}`").cast("timestamp"), str(zone)) for name in naive
     }
     return spine.withColumns(instants) if instants else spine
+
+
+def _gold(tables: SparkTables, view: str, versions: Mapping[str, int]) -> Gold:
+    version = versions[f"gold.{view}"]
+    files = tables.files("gold", view, version=version)
+    return Gold(tables.read("gold", view, version=version), files)
 
 
 def _needed(service: Service, event: Table | None) -> tuple[str, ...]:

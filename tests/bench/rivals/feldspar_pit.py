@@ -9,28 +9,24 @@ from pyspark.sql import functions as F
 
 from bench.inputs import ENTITY, KNOWN, TIME, PitData
 from bench.rivals.engine import Job
+from bench.rivals.feldspar_layout import append, files_of, plain_view, tables_of
 from bench.rivals.feldspar_session import FeldsparEngine
-from feldspar.compute.pit.batch import add_columns
 from feldspar.compute.pit.plan import PitPlan
-
-BUCKETS = 16
+from feldspar.compute.services.bucketed import ViewRows, add_views
 
 
 class FeldsparPit(FeldsparEngine[PitData]):
-    """The engine over frames; what a bucketed one needs to change is these three methods."""
+    """Gold in buckets of sorted runs; tasks read their own files, only the spine moves."""
 
     def prepare(self, data: PitData, layout: Path) -> None:
-        for view in data.views:
-            self._rows(view.folder, batch=0).write.parquet(str(layout / view.name))
+        self._load(data, layout, load=0)
 
     def extend(self, job: Job[PitData]) -> None:
-        for view in job.data.views:
-            rows = self._rows(view.folder, batch=1)
-            rows.write.mode("append").parquet(str(job.layout / view.name))
+        self._load(job.data, job.layout, load=1)
 
     def run(self, job: Job[PitData]) -> None:
-        data = job.data
-        joined = self.spark.read.parquet(data.spine)
+        data, tables = job.data, tables_of(self.spark, job.layout)
+        work = []
         for view in data.views:
             plan = PitPlan(
                 spine_keys=(ENTITY,),
@@ -40,9 +36,16 @@ class FeldsparPit(FeldsparEngine[PitData]):
                 ttl=data.ttl_micros,
                 as_of="event" if job.options.get("as_of") == "event" else "known",
             )
-            rows = self.spark.read.parquet(str(job.layout / view.name))
-            joined = add_columns(joined, rows, plan, buckets=BUCKETS)
+            work.append(ViewRows(plan, files_of(plain_view(view.name, ENTITY), tables)))
+        joined = add_views(self.spark.read.parquet(data.spine), work)
         joined.write.parquet(str(job.out))
+
+    def _load(self, data: PitData, layout: Path, *, load: int) -> None:
+        tables = tables_of(self.spark, layout)
+        for view in data.views:
+            rows = self._rows(view.folder, batch=load)
+            gold = plain_view(view.name, ENTITY)
+            append(rows, gold, tables, count=rows.count(), load=load)
 
     def _rows(self, folder: str, *, batch: int) -> DataFrame:
         return (

@@ -9,34 +9,43 @@ from pyspark.sql import functions as F
 
 from bench.inputs import DAY_MICROS, WINDOW_DAYS, PaymentData
 from bench.rivals.engine import Job
+from bench.rivals.feldspar_layout import append, files_of, tables_of, windowed_view
 from bench.rivals.feldspar_session import FeldsparEngine
+from feldspar.compute.services.bucketed import ViewRows, add_views
 from feldspar.compute.windows.batch import add_windows
 from feldspar.compute.windows.functions import AggregationPlan
-from feldspar.compute.windows.plan import WindowPlan
+from feldspar.compute.windows.plan import EventColumns, WindowPlan
 
 BUCKETS = 16
-EVENTS = "events"
+VIEW = windowed_view("events", "customer_id")
 
 
 class FeldsparWindows(FeldsparEngine[PaymentData]):
-    """The engine over frames; a layout is the events with their system columns."""
+    """A full run folds plain files; the increment appends to gold and reads its buckets."""
 
     def prepare(self, data: PaymentData, layout: Path) -> None:
-        _events(self.spark.read.parquet(data.events)).write.parquet(str(layout / EVENTS))
+        self._load(data, layout, load=0)
 
     def extend(self, job: Job[PaymentData]) -> None:
-        path, new = str(job.layout / EVENTS), self.spark.read.parquet(job.data.events)
-        _events(new).write.mode("append").parquet(path)
-        self._write(new, self.spark.read.parquet(path), job.out)
+        self._load(job.data, job.layout, load=1)
+        self._write(job)
 
     def run(self, job: Job[PaymentData]) -> None:
         payments = self.spark.read.parquet(job.data.events)
-        self._write(payments, _events(payments), job.out)
-
-    def _write(self, payments: DataFrame, events: DataFrame, out: Path) -> None:
         spine = payments.select("transaction_id", "customer_id", "tx_datetime", "amount")
-        answers = add_windows(spine, events, _plan(), buckets=BUCKETS)
-        answers.drop("amount").write.parquet(str(out))
+        answers = add_windows(spine, _events(payments), _plan(), buckets=BUCKETS)
+        answers.drop("amount").write.parquet(str(job.out))
+
+    def _write(self, job: Job[PaymentData]) -> None:
+        payments = self.spark.read.parquet(job.data.events)
+        spine = payments.select("transaction_id", "customer_id", "tx_datetime", "amount")
+        files = files_of(VIEW, tables_of(self.spark, job.layout))
+        answers = add_views(spine, [ViewRows(_plan(), files)])
+        answers.drop("amount").write.parquet(str(job.out))
+
+    def _load(self, data: PaymentData, layout: Path, *, load: int) -> None:
+        rows = _events(self.spark.read.parquet(data.events))
+        append(rows, VIEW, tables_of(self.spark, layout), count=rows.count(), load=load)
 
 
 def _events(payments: DataFrame) -> DataFrame:
@@ -48,6 +57,7 @@ def _events(payments: DataFrame) -> DataFrame:
         F.col("tx_datetime").alias("_known_time"),
         F.lit(0).cast("long").alias("_batch"),
         F.monotonically_increasing_id().alias("_position"),
+        F.lit(False).alias("_retracted"),
     )
 
 
@@ -64,4 +74,5 @@ def _plan() -> WindowPlan:
         aggregations=tuple(aggregations),
         own_event_id="transaction_id",
         own_arguments={"amount": "amount"},
+        columns=EventColumns(retracted="_retracted"),
     )

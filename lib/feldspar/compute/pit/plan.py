@@ -51,6 +51,11 @@ class PitPlan:
             )
 
     @property
+    def reach(self) -> int | None:
+        """How far before T a row can have happened that is an answer; None: any time."""
+        return self.ttl
+
+    @property
     def row_columns(self) -> tuple[str, ...]:
         """The columns of the rows that are read, each once."""
         system = (self.event_time, self.known_time, self.batch, self.position)

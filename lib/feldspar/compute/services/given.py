@@ -18,7 +18,7 @@ from feldspar.compute.expressions.arrow import arrow_type, evaluate
 from feldspar.errors import DefinitionError, Problem, nearest
 from feldspar.graph.graph import Table
 from feldspar.graph.view import View, WindowedView
-from feldspar.names import BATCH, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION
+from feldspar.names import BATCH, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION, RETRACTED
 from feldspar.spec.reading import Document
 from feldspar.spec.source import KnownAfterEvent, KnownByColumn, KnownWhenIngested
 from feldspar.spec.types import ColumnType
@@ -157,6 +157,7 @@ def gold_rows(silver: pa.Table, view: View, table: Table) -> pa.Table:
     columns = {key: silver[key] for key in view.keys}
     if isinstance(view, WindowedView):
         columns[EVENT_ID] = silver[view.event_key[0]]
+        columns[RETRACTED] = pa.array([False] * silver.num_rows, pa.bool_())
     columns |= {name: silver[name] for name in (EVENT_TIME, KNOWN_TIME, BATCH, POSITION)}
     columns |= {one.name: evaluate(one.expression, silver, types) for one in view.columns}
     gold = pa.table(columns)

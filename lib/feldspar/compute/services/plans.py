@@ -6,13 +6,14 @@ The same plans serve Spark, Arrow and online, so that a feature is named and com
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import assert_never
 
 from feldspar.compute.pit.plan import PitPlan
 from feldspar.compute.windows.functions import FUNCTIONS, AggregationPlan, AsOf, Function
-from feldspar.compute.windows.plan import WindowPlan
+from feldspar.compute.windows.plan import EventColumns, WindowPlan
 from feldspar.errors import EngineError
-from feldspar.graph.view import Aggregate, PlainView, WindowedView
-from feldspar.names import feature_column
+from feldspar.graph.view import Aggregate, PlainView, View, WindowedView
+from feldspar.names import RETRACTED, feature_column
 from feldspar.times import duration_micros
 
 
@@ -72,11 +73,23 @@ def window_plan(
         aggregations=aggregations(view),
         own_event_id=own_event,
         own_arguments=own or {},
+        columns=EventColumns(retracted=RETRACTED),
         delay=duration_micros(view.delay),
         serving_delay=duration_micros(view.serving_delay),
         as_of=as_of,
         request_event=view.request_event if own_event else "exclude",
     )
+
+
+def lookup_plan(view: View, *, keys: tuple[str, ...], time: str) -> PitPlan | WindowPlan:
+    """The plan of any view for a lookup: no row of the spine is an event of its own."""
+    match view:
+        case WindowedView():
+            return window_plan(view, keys=keys, time=time)
+        case PlainView():
+            return pit_plan(view, keys=keys, time=time)
+        case _:
+            assert_never(view)
 
 
 def folds_own(view: WindowedView) -> bool:

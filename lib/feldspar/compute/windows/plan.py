@@ -12,6 +12,9 @@ from feldspar.compute.windows.functions import CODED, AggregationPlan, AsOf, Req
 from feldspar.compute.windows.rule import WindowRule
 from feldspar.errors import EngineError
 
+LONGEST_MAX_FUTURE = 86_400_000_000
+"""Microseconds: what a table's ``max_future`` may be at most."""
+
 
 @dataclass(frozen=True)
 class EventColumns:
@@ -75,6 +78,15 @@ class WindowPlan:
     def folds_own(self) -> bool:
         """Whether own values of spine rows enter the windows."""
         return self.own_event_id is not None and self.rule.folds_own
+
+    @property
+    def reach(self) -> int:
+        """How far before T rows matter that happened and were known: no row is known more than
+        ``max_future`` before it happens, so what is older counts in no window and hides no event
+        that does.
+        """
+        longest = max(item.window_micros + item.hop_micros for item in self.aggregations)
+        return self.delay + longest + LONGEST_MAX_FUTURE
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from feldspar.graph.changes import Change, compare
 from feldspar.graph.planning.draft import Draft
 from feldspar.graph.steps import FeaturesStep, Mode, OnlineStep, Status, Step
 from feldspar.graph.view import View
-from feldspar.names import cursor, fingerprint
+from feldspar.names import GOLD_LAYOUT, cursor, fingerprint
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ def _build(draft: Draft, view: View) -> _Build:
         return _Build(Status.RUN, f"rebuilt: definition changed, {change}", mode=Mode.REBUILD)
     if gold.source_generation != draft.generation("silver", view.table):
         return _Build(Status.RUN, f"rebuilt: silver.{view.table} is rebuilt", mode=Mode.REBUILD)
+    if gold.layout != GOLD_LAYOUT:
+        return _Build(Status.RUN, "rebuilt: its files have an older layout", mode=Mode.REBUILD)
     if change:
         text, added = f"definition changed, {change}", _added_features(change)
         return _Build(Status.RUN, text, after=done, mode=Mode.BACKFILL, columns=added)

@@ -25,6 +25,7 @@ from feldspar.stores.tables.lake import Lake
 DEFINITION = "feldspar.definition"
 GENERATION = "feldspar.generation"
 SOURCE_GENERATION = "feldspar.source_generation"
+LAYOUT = "feldspar.layout"
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def table_state(lake: Lake, layer: str, name: str, *, cursors: Iterable[str]) ->
         cursors=found,
         generation=generation,
         source_generation=int(properties.get(SOURCE_GENERATION, "0")),
+        layout=properties.get(LAYOUT),
     )
 
 
@@ -172,12 +174,18 @@ def rows_between(lake: Lake, layer: str, name: str, *, after: int | None, upto: 
     because old commits leave the log.
     """
     if after is None:
-        table = open_table(lake, layer, name)
-        table.load_as_version(upto)
-        counts = pa.table(table.get_add_actions(flatten=True))["num_records"]
-        return int(pc.sum(counts).as_py() or 0)
+        return amounts(lake, layer, name, version=upto)[0]
     versions = range(after + 1, upto + 1)
     return sum(read_commit(lake, layer, name, version=version).rows for version in versions)
+
+
+def amounts(lake: Lake, layer: str, name: str, *, version: int) -> tuple[int, int, int]:
+    """Rows, bytes and files of one version, as its files' own counts say."""
+    table = open_table(lake, layer, name)
+    table.load_as_version(version)
+    files = pa.table(table.get_add_actions(flatten=True))
+    rows, size = (pc.sum(files[one]).as_py() or 0 for one in ("num_records", "size_bytes"))
+    return int(rows), int(size), files.num_rows
 
 
 @dataclass(frozen=True)

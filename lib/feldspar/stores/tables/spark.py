@@ -17,6 +17,7 @@ from pyspark.sql.types import StructField, StructType
 from feldspar.errors import StoreError, TableNotFoundError
 from feldspar.stores import objects
 from feldspar.stores.tables import log
+from feldspar.stores.tables.bucketed import BucketedTable, bucketed_table
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import Txn
 from feldspar.stores.tables.paths import literal_path
@@ -81,6 +82,20 @@ class SparkTables:
     def properties(self, layer: str, name: str) -> dict[str, str]:
         """The table's properties."""
         return dict(log.open_table(self.lake, layer, name).metadata().configuration)
+
+    def files(self, layer: str, name: str, *, version: int) -> BucketedTable | None:
+        """The files of a version by bucket, for tasks that read them; None: they may not or cannot.
+
+        Raises:
+            TableNotFoundError: there is no such table.
+        """
+        if not self.lake.storage.direct_reads:
+            return None
+        return bucketed_table(self.lake, layer, name, version=version)
+
+    def rows_at(self, layer: str, name: str, *, version: int) -> int:
+        """Rows of one version of a table, as its files count them."""
+        return log.rows_between(self.lake, layer, name, after=None, upto=version)
 
     def commit(self, layer: str, name: str, version: int) -> log.Commit:
         """What one version did."""
@@ -232,6 +247,15 @@ class SparkTables:
             .whenMatchedUpdate(set={column: F.col(f"new.`{column}`") for column in columns})
             .execute()
         )
+
+    def rewrite(self, df: DataFrame, layer: str, name: str, *, where: str) -> None:
+        """Puts ``df`` in place of the files of some partitions that hold the same rows.
+
+        Readers of changes see none: the commit says that no row came or went.
+        """
+        writer = df.write.format("delta").mode("overwrite")
+        writer = writer.option("replaceWhere", where).option("dataChange", "false")
+        writer.save(self.lake.uri(layer, name))
 
     def overwrite(self, df: DataFrame, layer: str, name: str, *, note: str) -> int:
         """Replaces a table's rows and columns in one commit that carries ``note``.

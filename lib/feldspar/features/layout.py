@@ -1,0 +1,110 @@
+"""How a gold table lies in its files: a bucket of the entity is a partition, a file a sorted run.
+
+New rows make new runs and touch no file. Where a bucket has got too many, its runs are made one
+again, as many buckets at a time as a budget of rows allows; no row changes by that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from feldspar.compute.buckets import bucket_of, by_bucket
+from feldspar.graph.view import PlainView, View
+from feldspar.names import BATCH, BUCKET, EVENT_TIME, KNOWN_TIME, POSITION
+from feldspar.stores.tables.bucketed import BUCKETS, BucketedTable, bucketed_table
+from feldspar.stores.tables.spark import SparkTables
+from feldspar.times import duration_micros
+
+FEWEST_BUCKETS = 8
+ROWS_A_BUCKET = 1_000_000
+"""A bucket that fills a task's memory to some 100 MB; see docs/decisions/0017."""
+MOST_RUNS = 8
+"""Runs of a bucket that are left as they are: a join opens each of them."""
+ROWS_TO_REWRITE = 4_000_000
+"""The budget of one step, beside the rows that it added."""
+
+
+def bucket_count(rows: int) -> int:
+    """How many buckets a table of so many rows is made with; a power of two.
+
+    >>> bucket_count(0), bucket_count(9_000_000)
+    (8, 16)
+    """
+    buckets = FEWEST_BUCKETS
+    while buckets * ROWS_A_BUCKET < rows:
+        buckets *= 2
+    return buckets
+
+
+def with_bucket(rows: DataFrame, view: View, buckets: int) -> DataFrame:
+    """The rows with the number of their bucket."""
+    number = bucket_of(rows, view.keys, spread_by=EVENT_TIME, buckets=buckets)
+    return rows.withColumn(BUCKET, number)
+
+
+def laid_out(rows: DataFrame, view: View, buckets: int) -> DataFrame:
+    """The rows in the order of the layout: a bucket in one task, which writes it as one file.
+
+    Rows of plain views lie by the time from which they are visible, those of windowed views by the
+    time at which they happened: so the engines find them without sorting.
+    """
+    order = [F.col(f"`{key}`") for key in view.keys]
+    if isinstance(view, PlainView):
+        order.append(_visible_at(view))
+    order += [F.col(name) for name in (EVENT_TIME, KNOWN_TIME, BATCH, POSITION)]
+    return by_bucket(rows, BUCKET, buckets=buckets).sortWithinPartitions(BUCKET, *order)
+
+
+def _visible_at(view: View) -> Column:
+    delay = duration_micros(view.serving_delay)
+    known = F.col(KNOWN_TIME)
+    if delay:
+        known = F.timestamp_micros(F.unix_micros(known) + F.lit(delay))
+    return F.greatest(F.col(EVENT_TIME), known)
+
+
+def compact(
+    view: View, tables: SparkTables, *, progress: Callable[[str], None], most_runs: int = MOST_RUNS
+) -> int:
+    """Makes one run of each bucket that has more than ``most_runs``, within the budget.
+
+    Returns:
+        How many buckets were rewritten.
+    """
+    version = tables.version("gold", view.name)
+    files = bucketed_table(tables.lake, "gold", view.name, version=version)
+    chosen = [] if files is None else _fullest(files, most_runs)
+    if files is None or not chosen:
+        return 0
+    progress(f"gold.{view.name}: making one run each of {len(chosen)} buckets")
+    rows = tables.read("gold", view.name, version=version).where(F.col(BUCKET).isin(chosen))
+    tables.rewrite(
+        laid_out(rows, view, files.buckets),
+        "gold",
+        view.name,
+        where=f"{BUCKET} in ({', '.join(map(str, chosen))})",
+    )
+    return len(chosen)
+
+
+def lay_anew(view: View, tables: SparkTables) -> None:
+    """Makes one run of every bucket, after a write that kept no order."""
+    buckets = int(tables.properties("gold", view.name)[BUCKETS])
+    rows = tables.read("gold", view.name)
+    tables.rewrite(laid_out(rows, view, buckets), "gold", view.name, where=f"{BUCKET} >= 0")
+
+
+def _fullest(files: BucketedTable, most_runs: int) -> list[int]:
+    """The buckets with too many runs, the worst first, as far as the budget goes; at least one."""
+    runs = {bucket: len(found) for bucket, found in files.files.items() if len(found) > most_runs}
+    chosen: list[int] = []
+    rows = 0
+    for bucket in sorted(runs, key=lambda one: -runs[one]):
+        rows += sum(file.rows for file in files.files[bucket])
+        if chosen and rows > ROWS_TO_REWRITE:
+            break
+        chosen.append(bucket)
+    return chosen
