@@ -22,7 +22,7 @@ from feldspar.compute.windows.plan import EventColumns, WindowPlan
 from feldspar.compute.windows.rule import WindowRule
 from property.oracle import Key, Question, Version
 
-CASES = int(os.environ.get("CASES", "300"))
+CASES = int(os.environ.get("CASES", "200"))
 INSTANT = pa.timestamp("us", tz="UTC")
 KEYS: tuple[Key, ...] = ((1, "23"), (12, "3"), (1, "2"), (123, ""), (1, None), (None, "3"))
 BUSY_KEYS = (*KEYS, *KEYS[:1] * 6, *KEYS[1:2] * 2)

@@ -16,7 +16,7 @@ from property.test_windows_arrow import SPREADS, differences
 
 PIT, WINDOWS = "feldspar.compute.pit", "feldspar.compute.windows"
 ARROW = f"{WINDOWS}.arrow"
-quick = settings(max_examples=frames.CASES, deadline=None, phases=[Phase.generate], database=None)
+quick = settings(deadline=None, phases=[Phase.generate], derandomize=True)
 
 ROW_BUGS = {
     "ttl that leaves out its end": ("asked - best[0] > plan.ttl", "asked - best[0] >= plan.ttl"),
@@ -72,7 +72,7 @@ WINDOW_BUGS = {
 }
 
 
-def rows_are_the_oracles(engine: ModuleType) -> None:
+def rows_are_the_oracles(engine: ModuleType, cases: int = frames.CASES) -> None:
     def differ(asked, rows, plan, seed) -> bool:
         stored = frames.rows_table(rows)
         runs = cut(stored, seed, plan.serving_delay)
@@ -80,12 +80,12 @@ def rows_are_the_oracles(engine: ModuleType) -> None:
         expected = [oracle.newest(question, rows, plan) for question in asked]
         return answers["view__place"].to_pylist() != expected
 
-    @quick
+    @settings(quick, max_examples=cases)
     @given(frames.questions(), frames.versions(), plans, st.integers(0, 2**32))
     def holds(asked, rows, plan, seed) -> None:
         assert not differ(asked, rows, plan, seed)
 
-    @settings(quick, max_examples=frames.CASES // 3)
+    @settings(quick, max_examples=cases // 3)
     @given(frames.questions(), frames.crowded, plans, st.integers(0, 2**32))
     def ties_hold(asked, rows, plan, seed) -> None:
         assert not differ(asked, rows, plan, seed)
@@ -94,14 +94,14 @@ def rows_are_the_oracles(engine: ModuleType) -> None:
     holds()
 
 
-def windows_are_the_oracles(engine: ModuleType) -> None:
-    @quick
+def windows_are_the_oracles(engine: ModuleType, cases: int = frames.CASES) -> None:
+    @settings(quick, max_examples=cases)
     @given(frames.questions(), frames.versions(), frames.aggregations(), frames.rules)
     def holds(asked, rows, items, rule) -> None:
         plan = frames.window_plan(items, rule)
         assert differences(plan, asked, rows, engine.add_windows) == []
 
-    @settings(quick, max_examples=frames.CASES // 3)
+    @settings(quick, max_examples=cases // 3)
     @given(frames.questions(frames.NEAR), frames.versions(frames.NEAR), frames.rules)
     def variances_hold(asked, rows, rule) -> None:
         plan = frames.window_plan(SPREADS, rule)
@@ -133,8 +133,6 @@ def test_a_bug_in_windows_is_caught(bug: str) -> None:
 
 def test_without_a_bug_nothing_is_caught() -> None:
     with planted(f"{PIT}.bucketed", "NO_RUN = -1", "NO_RUN = -1", engine=f"{PIT}.bucketed") as one:
-        rows_are_the_oracles(one)
-    with planted(
-        f"{WINDOWS}.arrays", "NO_EVENT = -1", "NO_EVENT = -1", engine=f"{WINDOWS}.arrow"
-    ) as two:
-        windows_are_the_oracles(two)
+        rows_are_the_oracles(one, cases=30)
+    with planted(f"{WINDOWS}.arrays", "NO_EVENT = -1", "NO_EVENT = -1", engine=ARROW) as two:
+        windows_are_the_oracles(two, cases=30)

@@ -84,9 +84,12 @@ class WholeProject:
         """``feldspar <words>``."""
         return self._run([sys.executable, "-m", "feldspar.cli.main", *words], self.environ)
 
-    def python(self, file: Path) -> Finished:
-        """A file as plain Python, e.g. a notebook."""
-        return self._run([sys.executable, str(file)], self.environ)
+    def python(self, *files: Path) -> Finished:
+        """Files as plain Python, one after the other, e.g. notebooks."""
+        # a file of its own: pyspark takes a main module without one for its own tests
+        runner = self.folder / "one_after_the_other.py"
+        runner.write_text("import runpy, sys\nfor file in sys.argv[1:]: runpy.run_path(file)\n")
+        return self._run([sys.executable, str(runner), *map(str, files)], self.environ)
 
     def answer(self, *words: str) -> Any:
         """What ``feldspar <words> --json`` answers."""

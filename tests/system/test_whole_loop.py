@@ -149,7 +149,7 @@ def test_every_run_leaves_a_page_and_one_that_did_something_has_pictures(
     assert any("data:image/svg+xml" in page for page in pages.values())
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_as_plain_python(path: Path, small_lake: WholeProject) -> None:
-    finished = small_lake.python(path)
+def test_the_notebooks_run_as_plain_python(small_lake: WholeProject) -> None:
+    # one process for all of them: each opens its project, and with it a session, and closes it
+    finished = small_lake.python(*NOTEBOOKS)
     assert finished.code == 0, f"{finished.out[-2000:]}\n{finished.err[-4000:]}"
