@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from feldspar.compute.layout import TableRun
+
 ORDER = ("who", "where", "_visible_at", "_event_time", "_known_time", "_batch", "_position")
-
-
-@dataclass(frozen=True, eq=False)
-class TableRun:
-    """A run over an Arrow table."""
-
-    table: pa.Table
-
-    @property
-    def rows(self) -> int:
-        return self.table.num_rows
-
-    def read(self, columns: Sequence[str]) -> pa.Table:
-        return self.table.select(list(columns))
-
-    def take(self, columns: Sequence[str], rows: pa.Array) -> Iterator[pa.Table]:
-        for name in columns:
-            yield self.table.select([name]).take(rows)
 
 
 def cut(table: pa.Table, seed: int, serving_delay: int = 0) -> list[TableRun]:

@@ -5,6 +5,7 @@ Instants come out as int64 microseconds since the epoch; a naive timestamp is re
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,13 @@ class Column:
         """The values at the given positions."""
         valid = None if self.valid is None else self.valid[rows]
         return Column(self.values[rows], valid, self.texts)
+
+
+def refuse_taken(outputs: Iterable[str], held: Sequence[str]) -> None:
+    """An EngineError if the spine, which holds some columns, has one of the outputs already."""
+    taken = [name for name in outputs if name in held]
+    if taken:
+        raise EngineError(f"the spine already has the output columns {taken}")
 
 
 def find(table: pa.Table, name: str) -> pa.ChunkedArray:

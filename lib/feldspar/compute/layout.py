@@ -8,9 +8,12 @@ and sorts where it is not as expected.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
+
+from feldspar.compute.columns import find
 
 
 class Run(Protocol):
@@ -32,6 +35,27 @@ class Run(Protocol):
         The columns come in groups, so that not all of a wide run is in memory at once.
         """
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class TableRun:
+    """A run that is in memory already."""
+
+    table: pa.Table
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return int(self.table.num_rows)
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Some columns of all rows, or an EngineError that names one that is absent."""
+        return pa.table({name: find(self.table, name) for name in columns})
+
+    def take(self, columns: Sequence[str], rows: pa.Array) -> Iterator[pa.Table]:
+        """Some columns of the rows at the given positions, one after the other."""
+        for name in columns:
+            yield self.read([name]).take(rows)
 
 
 class BucketedRows(Protocol):

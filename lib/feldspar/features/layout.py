@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from feldspar.compute.buckets import bucket_of, by_bucket
+from feldspar.compute.visibility import visible_at
 from feldspar.graph.view import PlainView, View
 from feldspar.names import BATCH, BUCKET, EVENT_TIME, KNOWN_TIME, POSITION
 from feldspar.stores.tables.bucketed import BUCKETS, BucketedTable, bucketed_table
@@ -53,17 +54,10 @@ def laid_out(rows: DataFrame, view: View, buckets: int) -> DataFrame:
     """
     order = [F.col(f"`{key}`") for key in view.keys]
     if isinstance(view, PlainView):
-        order.append(_visible_at(view))
+        delay = duration_micros(view.serving_delay)
+        order.append(visible_at(F.col(EVENT_TIME), F.col(KNOWN_TIME), serving_delay=delay))
     order += [F.col(name) for name in (EVENT_TIME, KNOWN_TIME, BATCH, POSITION)]
     return by_bucket(rows, BUCKET, buckets=buckets).sortWithinPartitions(BUCKET, *order)
-
-
-def _visible_at(view: View) -> Column:
-    delay = duration_micros(view.serving_delay)
-    known = F.col(KNOWN_TIME)
-    if delay:
-        known = F.timestamp_micros(F.unix_micros(known) + F.lit(delay))
-    return F.greatest(F.col(EVENT_TIME), known)
 
 
 def compact(

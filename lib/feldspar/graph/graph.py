@@ -63,6 +63,10 @@ class Graph:
         """A service by name; an unknown one names the nearest."""
         return _find(self.services, name, "service")
 
+    def event_of(self, service: Service) -> Table | None:
+        """The silver table of a service's event; None for one whose requests are keys."""
+        return self.table(service.event) if service.event else None
+
     def view(self, name: str) -> View:
         """A table view by name; an unknown one names the nearest."""
         return _find(self.views, name, "view")

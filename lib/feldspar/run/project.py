@@ -156,7 +156,7 @@ class Project:
 
     def _service(self, name: str) -> tuple[Service, Table | None]:
         service = self.work.graph.service(name)
-        return service, self.work.graph.table(service.event) if service.event else None
+        return service, self.work.graph.event_of(service)
 
 
 def open_project(conf: str | Path = "conf", env: str = "local") -> Project:

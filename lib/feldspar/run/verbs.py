@@ -50,7 +50,7 @@ def training_set(
 ) -> Answer:
     """Builds a training set for any spine."""
     found = work.graph.service(service)
-    event = work.graph.table(found.event) if found.event else None
+    event = work.graph.event_of(found)
     manifest = build_training_set(
         found, event, work.tables, spine=spine, out=out, time=time, as_of=as_of
     )
@@ -63,7 +63,7 @@ def extend(
 ) -> Answer:
     """Adds to a training set the rows of a spine that it does not hold."""
     found = work.graph.service(service)
-    event = work.graph.table(found.event) if found.event else None
+    event = work.graph.event_of(found)
     done = extend_training_set(
         found, event, work.tables, spine=spine, out=out, time=time, as_of=as_of
     )
@@ -80,7 +80,7 @@ def compare_sets(work: Workplace, left: str, right: str) -> Answer:
 def score(work: Workplace, service: str, *, spine: str, out: str, time: str | None) -> Answer:
     """Scores any spine with the champion."""
     model = work.graph.model_of(service)
-    event = work.graph.table(model.service.event) if model.service.event else None
+    event = work.graph.event_of(model.service)
     scored = score_rows(
         model, event, work.tables, experiments=work.experiments, spine=spine, out=out, time=time
     )

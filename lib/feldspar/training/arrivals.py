@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from feldspar.compute.visibility import visible_at
 from feldspar.errors import StoreError
 from feldspar.graph.view import Service, View
 from feldspar.names import BATCH, EVENT_TIME, KNOWN_TIME, POSITION
@@ -52,8 +53,8 @@ def _of_gold(held: HeldSet, view: View, tables: SparkTables, *, upto: int) -> It
         yield f"{name} was rewritten between version {after} and {upto}"
         return
     kinds = added.schema
-    known = F.unix_micros(KNOWN_TIME) + duration_micros(view.serving_delay)
-    visible = F.greatest(F.col(EVENT_TIME), F.timestamp_micros(known))
+    delay = duration_micros(view.serving_delay)
+    visible = visible_at(F.col(EVENT_TIME), F.col(KNOWN_TIME), serving_delay=delay)
     gold_keys = [F.col(f"`{key}`") for key in view.keys]
     first = added.groupBy(F.struct(*gold_keys).alias(_KEY)).agg(F.min(visible).alias(_VISIBLE))
     own_keys = [F.col(f"`{key}`").cast(kinds[key].dataType).alias(key) for key in view.keys]

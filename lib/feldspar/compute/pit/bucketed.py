@@ -13,11 +13,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from feldspar.compute.columns import Bools, Longs, find, flags, instants, longs, micros
+from feldspar.compute.columns import (
+    Bools,
+    Longs,
+    find,
+    flags,
+    instants,
+    longs,
+    micros,
+    refuse_taken,
+)
 from feldspar.compute.keys import NO_KEY, key_codes
 from feldspar.compute.layout import Run
 from feldspar.compute.pit.plan import PitPlan
-from feldspar.errors import EngineError
 
 NO_RUN = -1
 Rank = tuple[Longs, ...]
@@ -40,9 +48,7 @@ def add_columns(
     Raises:
         EngineError: a column is absent, has an unusable type, or an output column exists already.
     """
-    taken = [name for name in plan.columns.values() if name in spine.column_names]
-    if taken:
-        raise EngineError(f"the spine already has the output columns {taken}")
+    refuse_taken(plan.columns.values(), spine.column_names)
     opened = list(runs)
     winners = _winners(spine, opened, plan)
     values = _Values(winners, opened, plan, types).columns()

@@ -11,7 +11,9 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from feldspar.compute.buckets import Keyed, check_keys, key_columns
+from feldspar.compute.columns import refuse_taken
 from feldspar.compute.pit.plan import PitPlan
+from feldspar.compute.visibility import visible_at
 from feldspar.errors import EngineError
 
 _AT, _SIDE, _ASKED, _ROW, _SPREAD = "__at", "__side", "__asked", "__row", "__spread"
@@ -32,9 +34,7 @@ def add_columns(spine: DataFrame, rows: DataFrame, plan: PitPlan) -> DataFrame:
     absent = [name for name in plan.row_columns if name not in rows.columns]
     if absent:
         raise EngineError(f"the rows have no columns {absent}", hint=f"found: {rows.columns}")
-    taken = [name for name in plan.columns.values() if name in spine.columns]
-    if taken:
-        raise EngineError(f"the spine already has the output columns {taken}")
+    refuse_taken(plan.columns.values(), spine.columns)
     check_keys(
         Keyed(spine, plan.spine_keys, plan.spine_time), Keyed(rows, plan.row_keys, plan.event_time)
     )
@@ -71,8 +71,7 @@ def _stored(rows: DataFrame, plan: PitPlan) -> DataFrame:
     event_time, known_time = F.col(f"`{plan.event_time}`"), F.col(f"`{plan.known_time}`")
     at = event_time
     if plan.as_of == "known":
-        later = F.timestamp_micros(F.unix_micros(known_time) + F.lit(plan.serving_delay))
-        at = F.greatest(event_time, later)
+        at = visible_at(event_time, known_time, serving_delay=plan.serving_delay)
     order = [event_time.alias(_EVENT_TIME), known_time, F.col(plan.batch), F.col(plan.position)]
     dead = F.lit(None) if plan.tombstone is None else F.col(f"`{plan.tombstone}`")
     values = F.struct(*[F.col(f"`{name}`") for name in plan.columns])

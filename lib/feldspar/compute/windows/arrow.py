@@ -19,6 +19,7 @@ from feldspar.compute.columns import (
     longs,
     micros,
     numbers,
+    refuse_taken,
     texts_of,
 )
 from feldspar.compute.keys import NO_KEY, key_codes
@@ -43,9 +44,7 @@ def add_windows(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> pa.Table
     Raises:
         EngineError: a column is absent, has an unusable type, or an output column exists already.
     """
-    taken = [item.name for item in plan.aggregations if item.name in spine.column_names]
-    if taken:
-        raise EngineError(f"the spine already has the output columns {taken}")
+    refuse_taken((item.name for item in plan.aggregations), spine.column_names)
     asked, stored = _arrays(spine, events, plan)
     return _with_answers(spine, asked, stored, plan, output_fields(plan, events.schema))
 

@@ -10,6 +10,7 @@ from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
 from feldspar.compute.buckets import Keyed, check_keys, per_bucket
+from feldspar.compute.columns import refuse_taken
 from feldspar.compute.windows import arrow
 from feldspar.compute.windows.plan import WindowPlan
 from feldspar.errors import EngineError
@@ -32,9 +33,7 @@ def add_windows(
     absent = [name for name in plan.event_columns if name not in events.columns]
     if absent:
         raise EngineError(f"the events have no columns {absent}", hint=f"found: {events.columns}")
-    taken = [item.name for item in plan.aggregations if item.name in spine.columns]
-    if taken:
-        raise EngineError(f"the spine already has the output columns {taken}")
+    refuse_taken((item.name for item in plan.aggregations), spine.columns)
     needed = events.select(*(f"`{name}`" for name in plan.event_columns))
     sides = (
         Keyed(spine, plan.spine_keys, plan.spine_time),
