@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from feldspar.compute.windows import arrow
-from feldspar.compute.windows.batch import add_windows
+from feldspar.compute.windows.batch import add_windows, add_windows_at_events
 from feldspar.compute.windows.departures import departures
 from feldspar.compute.windows.functions import FUNCTIONS, AggregationPlan
 from feldspar.compute.windows.rule import WindowRule
@@ -53,6 +53,35 @@ def test_events_may_be_a_part_of_the_spine_itself(spark: SparkSession) -> None:
     )
     answers = add_windows(spark.createDataFrame(events), whole(spark, events), plan, buckets=3)
     assert rows_of(answers.toArrow()) == rows_of(arrow.add_windows(events, events, plan))
+
+
+@pytest.mark.parametrize("buckets", [1, 16])
+def test_windows_at_events_are_those_of_a_spine_of_events(
+    spark: SparkSession, buckets: int
+) -> None:
+    events = table_of_versions(80)
+    plan = replace(
+        frames.window_plan(ITEMS, WindowRule()),
+        spine_keys=("who", "where"),
+        spine_time="_event_time",
+        own_event_id="_event_id",
+        own_arguments={name: name for name in ARGUMENTS},
+    )
+    whole_events = whole(spark, events)
+    answers = add_windows_at_events(whole_events, plan, buckets=buckets)
+    expected = add_windows(whole_events, whole_events, plan, buckets=3)
+    assert answers.columns == expected.columns
+    assert rows_of(answers.toArrow()) == rows_of(expected.toArrow())
+
+
+def test_windows_at_no_events_are_none(spark: SparkSession) -> None:
+    plan = replace(
+        frames.window_plan(ITEMS, WindowRule(request_event="exclude")),
+        spine_keys=("who", "where"),
+        spine_time="_event_time",
+    )
+    events = spark.createDataFrame(table_of_versions(0))
+    assert add_windows_at_events(events, plan, buckets=4).count() == 0
 
 
 def test_an_empty_table_of_events_leaves_counts_of_nothing(spark: SparkSession) -> None:

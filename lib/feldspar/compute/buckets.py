@@ -6,11 +6,12 @@ together. Function and plan travel to the executors, so both must be importable 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame, GroupedData
 from pyspark.sql import functions as F
 from pyspark.sql.types import ByteType, DataType, IntegerType, LongType, ShortType, StructType
@@ -116,6 +117,23 @@ def by_bucket(frame: DataFrame, bucket: str, *, buckets: int) -> DataFrame:
     """
     setting = frame.sparkSession.conf.get("spark.sql.shuffle.partitions") or str(buckets)
     return frame.repartitionById(min(buckets, int(setting)), F.col(bucket))
+
+
+def of_each_bucket(
+    batches: Sequence[pa.RecordBatch], bucket: str
+) -> Iterator[tuple[int, pa.Table]]:
+    """A task's rows by the number in their column ``bucket``, which is left out."""
+    if not batches:
+        return
+    table = pa.Table.from_batches(batches).combine_chunks()
+    numbers = table.column(bucket)
+    rows = table.drop_columns([bucket])
+    found = numbers.unique().to_pylist()
+    if len(found) == 1:
+        yield found[0], rows
+        return
+    for number in found:
+        yield number, rows.filter(pc.equal(numbers, number))
 
 
 def _grouped(side: Keyed, buckets: int) -> GroupedData:

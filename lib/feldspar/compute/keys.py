@@ -43,12 +43,21 @@ def key_codes(
     """
     if not left_names or len(left_names) != len(right_names):
         raise EngineError(f"keys {tuple(left_names)} and {tuple(right_names)} do not pair up")
-    codes, size = np.zeros(left.num_rows + right.num_rows, dtype=np.int64), 1
-    for left_name, right_name in zip(left_names, right_names, strict=True):
-        part, part_size = _encode(_stacked(left, right, left_name, right_name))
+    if left is right and tuple(left_names) == tuple(right_names):
+        codes, size = _codes([_plain(find(left, name)) for name in left_names])
+        return KeyCodes(codes, codes, size)
+    pairs = zip(left_names, right_names, strict=True)
+    codes, size = _codes([_stacked(left, right, *names) for names in pairs])
+    return KeyCodes(codes[: left.num_rows], codes[left.num_rows :], size)
+
+
+def _codes(parts: Sequence[pa.ChunkedArray]) -> tuple[Longs, int]:
+    codes, size = _encode(parts[0])
+    for column in parts[1:]:
+        part, part_size = _encode(column)
         missing = (codes == NO_KEY) | (part == NO_KEY)
         codes, size = _dense(codes * part_size + part, size * part_size, missing)
-    return KeyCodes(codes[: left.num_rows], codes[left.num_rows :], size)
+    return codes, size
 
 
 def _stacked(left: pa.Table, right: pa.Table, left_name: str, right_name: str) -> pa.ChunkedArray:

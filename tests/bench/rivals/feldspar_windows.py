@@ -12,7 +12,7 @@ from bench.rivals.engine import Job
 from bench.rivals.feldspar_layout import append, files_of, tables_of, windowed_view
 from bench.rivals.feldspar_session import FeldsparEngine
 from feldspar.compute.services.bucketed import ViewRows, add_views
-from feldspar.compute.windows.batch import add_windows
+from feldspar.compute.windows.batch import add_windows_at_events
 from feldspar.compute.windows.functions import AggregationPlan
 from feldspar.compute.windows.plan import EventColumns, WindowPlan
 
@@ -32,15 +32,17 @@ class FeldsparWindows(FeldsparEngine[PaymentData]):
 
     def run(self, job: Job[PaymentData]) -> None:
         payments = self.spark.read.parquet(job.data.events)
-        spine = payments.select("transaction_id", "customer_id", "tx_datetime", "amount")
-        answers = add_windows(spine, _events(payments), _plan(), buckets=BUCKETS)
+        events = payments.select("transaction_id", "customer_id", "tx_datetime", "amount")
+        ident, time = "transaction_id", "tx_datetime"
+        plan = _plan(EventColumns(ident, time, time, batch=ident, position=ident))
+        answers = add_windows_at_events(events, plan, buckets=BUCKETS)
         answers.drop("amount").write.parquet(str(job.out))
 
     def _write(self, job: Job[PaymentData]) -> None:
         payments = self.spark.read.parquet(job.data.events)
         spine = payments.select("transaction_id", "customer_id", "tx_datetime", "amount")
         files = files_of(VIEW, tables_of(self.spark, job.layout))
-        answers = add_views(spine, [ViewRows(_plan(), files)])
+        answers = add_views(spine, [ViewRows(_plan(EventColumns(retracted="_retracted")), files)])
         answers.drop("amount").write.parquet(str(job.out))
 
     def _load(self, data: PaymentData, layout: Path, *, load: int) -> None:
@@ -61,7 +63,7 @@ def _events(payments: DataFrame) -> DataFrame:
     )
 
 
-def _plan() -> WindowPlan:
+def _plan(columns: EventColumns) -> WindowPlan:
     aggregations = []
     for days in WINDOW_DAYS:
         micros = days * DAY_MICROS
@@ -74,5 +76,5 @@ def _plan() -> WindowPlan:
         aggregations=tuple(aggregations),
         own_event_id="transaction_id",
         own_arguments={"amount": "amount"},
-        columns=EventColumns(retracted="_retracted"),
+        columns=columns,
     )

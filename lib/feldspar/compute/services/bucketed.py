@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_type
 from pyspark.sql.types import StructField, StructType
 
-from feldspar.compute.buckets import bucket_of, by_bucket
+from feldspar.compute.buckets import bucket_of, by_bucket, of_each_bucket
 from feldspar.compute.layout import BucketedRows
 from feldspar.compute.pit import bucketed as pit
 from feldspar.compute.pit.plan import PitPlan
@@ -117,19 +117,7 @@ def _parts(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
         waiting.append(batch)
         rows += batch.num_rows
         if rows >= SPINE_ROWS_AT_ONCE:
-            yield from _by_bucket(waiting)
+            yield from of_each_bucket(waiting, _BUCKET)
             waiting, rows = [], 0
     if rows:
-        yield from _by_bucket(waiting)
-
-
-def _by_bucket(batches: Sequence[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
-    table = pa.Table.from_batches(batches).combine_chunks()
-    numbers = table.column(_BUCKET)
-    spine = table.drop_columns([_BUCKET])
-    found = numbers.unique().to_pylist()
-    if len(found) == 1:
-        yield found[0], spine
-        return
-    for bucket in found:
-        yield bucket, spine.filter(pc.equal(numbers, bucket))
+        yield from of_each_bucket(waiting, _BUCKET)

@@ -5,15 +5,29 @@ All that decides is in fold.py; here are only the shuffle and the schema.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
-from feldspar.compute.buckets import Keyed, check_keys, per_bucket
+from feldspar.compute.buckets import (
+    Keyed,
+    bucket_of,
+    by_bucket,
+    check_keys,
+    of_each_bucket,
+    per_bucket,
+)
 from feldspar.compute.columns import refuse_taken
 from feldspar.compute.windows import arrow
 from feldspar.compute.windows.plan import WindowPlan
 from feldspar.errors import EngineError
+
+ROWS_OUT = 50_000
+_BUCKET = "__bucket"
 
 
 def add_windows(
@@ -30,24 +44,62 @@ def add_windows(
     Raises:
         EngineError: a column is absent, key types differ, or an output column exists already.
     """
-    absent = [name for name in plan.event_columns if name not in events.columns]
-    if absent:
-        raise EngineError(f"the events have no columns {absent}", hint=f"found: {events.columns}")
-    refuse_taken((item.name for item in plan.aggregations), spine.columns)
+    _check(spine, events, plan)
     needed = events.select(*(f"`{name}`" for name in plan.event_columns))
     sides = (
         Keyed(spine, plan.spine_keys, plan.spine_time),
         Keyed(needed, plan.event_keys, plan.columns.event_time),
     )
     check_keys(*sides)
-    fields = [
-        StructField(item.name, from_arrow_type(item.type))
-        for item in arrow.output_fields(plan, to_arrow_schema(needed.schema, timezone="UTC"))
-    ]
     return per_bucket(
         *sides,
         arrow.add_windows_in_bucket,
         plan,
-        schema=StructType([*spine.schema.fields, *fields]),
+        schema=_with_outputs(spine, needed, plan),
         buckets=buckets,
     )
+
+
+def add_windows_at_events(events: DataFrame, plan: WindowPlan, *, buckets: int) -> DataFrame:
+    """The events themselves with one more column for each aggregation: only they move, once.
+
+    Args:
+        events: spine and stored versions in one; all rows and columns are kept.
+        plan: what to compute; its keys and its times name columns of the same frame.
+        buckets: number of hash buckets; a task holds one of them at a time.
+
+    Raises:
+        EngineError: a column is absent, or an output column exists already.
+    """
+    _check(events, events, plan)
+    bucket = bucket_of(events, plan.event_keys, spread_by=plan.spine_time, buckets=buckets)
+    moved = by_bucket(events.withColumn(_BUCKET, bucket), _BUCKET, buckets=buckets)
+    return moved.mapInArrow(_AtEvents(plan), _with_outputs(events, events, plan))
+
+
+@dataclass(frozen=True)
+class _AtEvents:
+    """One task's work; a module-level value, so that executors get it from the wheel."""
+
+    plan: WindowPlan
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _, events in of_each_bucket(list(batches), _BUCKET):
+            answers = arrow.add_windows_in_bucket(events, events, self.plan)
+            yield from answers.to_batches(max_chunksize=ROWS_OUT)
+
+
+def _check(spine: DataFrame, events: DataFrame, plan: WindowPlan) -> None:
+    absent = [name for name in plan.event_columns if name not in events.columns]
+    if absent:
+        raise EngineError(f"the events have no columns {absent}", hint=f"found: {events.columns}")
+    refuse_taken((item.name for item in plan.aggregations), spine.columns)
+
+
+def _with_outputs(spine: DataFrame, events: DataFrame, plan: WindowPlan) -> StructType:
+    known = to_arrow_schema(events.schema, timezone="UTC")
+    added = [
+        StructField(item.name, from_arrow_type(item.type))
+        for item in arrow.output_fields(plan, known)
+    ]
+    return StructType([*spine.schema.fields, *added])
