@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feldspar.compute.windows.arrow import add_windows
+from feldspar.compute.windows.arrow import add_windows, add_windows_in_bucket
 from feldspar.compute.windows.functions import AggregationPlan
 from feldspar.compute.windows.plan import WindowPlan
 from feldspar.errors import EngineError
@@ -94,6 +94,16 @@ def test_the_spine_comes_back_as_it_was(asked, rows, items, rule) -> None:
     spine = frames.spine_table(asked)
     answers = add_windows(spine, frames.rows_table(rows), frames.window_plan(items, rule))
     assert answers.select(spine.column_names).equals(spine)
+
+
+@settings(max_examples=frames.CASES // 3, deadline=None)
+@given(frames.questions(), frames.versions(), frames.listed_aggregations(), frames.rules)
+def test_entities_in_blocks_have_the_same_answers(asked, rows, items, rule) -> None:
+    plan = frames.window_plan(items, rule)
+    spine, events = frames.spine_table(asked), frames.rows_table(rows)
+    at_once = add_windows_in_bucket(spine, events, plan)
+    in_blocks = add_windows_in_bucket(spine, events, plan, at_once=2)
+    assert at_once.to_pylist() == in_blocks.to_pylist()
 
 
 @settings(max_examples=frames.CASES // 3, deadline=None)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame, GroupedData
 from pyspark.sql import functions as F
 from pyspark.sql.types import ByteType, DataType, IntegerType, LongType, ShortType, StructType
@@ -125,15 +125,13 @@ def of_each_bucket(
     """A task's rows by the number in their column ``bucket``, which is left out."""
     if not batches:
         return
-    table = pa.Table.from_batches(batches).combine_chunks()
-    numbers = table.column(bucket)
-    rows = table.drop_columns([bucket])
-    found = numbers.unique().to_pylist()
-    if len(found) == 1:
-        yield found[0], rows
-        return
-    for number in found:
-        yield number, rows.filter(pc.equal(numbers, number))
+    table = pa.Table.from_batches(batches)
+    numbers = table.column(bucket).to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    rows = table.drop_columns([bucket]).take(order).combine_chunks()
+    found, starts = np.unique(numbers[order], return_index=True)
+    for number, start, stop in zip(found, starts, [*starts[1:], len(order)], strict=True):
+        yield int(number), rows.slice(start, stop - start)
 
 
 def _grouped(side: Keyed, buckets: int) -> GroupedData:

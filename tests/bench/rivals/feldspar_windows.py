@@ -16,7 +16,7 @@ from feldspar.compute.windows.batch import add_windows_at_events
 from feldspar.compute.windows.functions import AggregationPlan
 from feldspar.compute.windows.plan import EventColumns, WindowPlan
 
-BUCKETS = 16
+BUCKETS = 64
 VIEW = windowed_view("events", "customer_id")
 
 

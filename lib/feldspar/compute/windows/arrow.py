@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 
 from feldspar.compute.columns import (
     Column,
+    Longs,
     coded,
     find,
     flags,
@@ -28,6 +30,10 @@ from feldspar.compute.windows.fold import fold
 from feldspar.compute.windows.functions import output_type
 from feldspar.compute.windows.plan import WindowPlan
 from feldspar.errors import EngineError
+
+EVENTS_AT_ONCE = 250_000
+"""Events of a bucket that are folded together: what a kernel works on stays in a core's cache
+(20 M payments: 1.3 us of CPU an event; 2.3 us where 1.25 M were folded at once)."""
 
 
 def add_windows(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> pa.Table:
@@ -46,14 +52,43 @@ def add_windows(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> pa.Table
     """
     refuse_taken((item.name for item in plan.aggregations), spine.column_names)
     asked, stored = _arrays(spine, events, plan)
-    return _with_answers(spine, asked, stored, plan, output_fields(plan, events.schema))
+    return _with_columns(spine, _answers(asked, stored, plan, output_fields(plan, events.schema)))
 
 
-def add_windows_in_bucket(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> pa.Table:
-    """``add_windows`` where the events hold departures (see ``batch.with_departures``)."""
+def add_windows_in_bucket(
+    spine: pa.Table, events: pa.Table, plan: WindowPlan, *, at_once: int = EVENTS_AT_ONCE
+) -> pa.Table:
+    """``add_windows`` where the events hold departures (see ``departures.py``).
+
+    Entities are folded in blocks of about ``at_once`` events, or one entity where it has more.
+    """
+    blocks = -(-events.num_rows // at_once)
+    if blocks <= 1:
+        return _with_columns(spine, _in_bucket(spine, events, plan))
+    codes = key_codes(spine, events, plan.spine_keys, plan.event_keys)
+    asked = _in_blocks(codes.left, blocks)
+    stored = asked if events is spine else _in_blocks(codes.right, blocks)
+    parts = []
+    for rows, others in zip(asked, stored, strict=True):
+        part = spine.take(rows)
+        parts.append(_in_bucket(part, part if events is spine else events.take(others), plan))
+    answers = pa.concat_tables(parts)
+    place = np.argsort(np.concatenate(asked), kind="stable")
+    return _with_columns(spine, answers.take(place))
+
+
+def _in_blocks(codes: Longs, blocks: int) -> list[Longs]:
+    """The rows of each block; all rows of an entity are in one."""
+    block = codes % blocks
+    order = np.argsort(block, kind="stable")
+    ends = np.cumsum(np.bincount(block, minlength=blocks))
+    return np.split(order, ends[:-1])
+
+
+def _in_bucket(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> pa.Table:
     asked, stored = _arrays(spine, events, plan)
     stored = replace(stored, with_departures=True)
-    return _with_answers(spine, asked, stored, plan, output_fields(plan, events.schema))
+    return _answers(asked, stored, plan, output_fields(plan, events.schema))
 
 
 def output_fields(plan: WindowPlan, events: pa.Schema) -> list[pa.Field]:
@@ -75,16 +110,17 @@ def output_fields(plan: WindowPlan, events: pa.Schema) -> list[pa.Field]:
     ]
 
 
-def _with_answers(
-    spine: pa.Table,
-    asked: SpineArrays,
-    stored: EventArrays,
-    plan: WindowPlan,
-    fields: Sequence[pa.Field],
+def _answers(
+    asked: SpineArrays, stored: EventArrays, plan: WindowPlan, fields: Sequence[pa.Field]
 ) -> pa.Table:
-    answers = fold(asked, stored, plan.aggregations, rule=plan.rule)
-    for one in fields:
-        spine = spine.append_column(one.name, _typed(answers[one.name], one.type))
+    """The output columns, in the order of the spine."""
+    found = fold(asked, stored, plan.aggregations, rule=plan.rule)
+    return pa.table([_typed(found[one.name], one.type) for one in fields], pa.schema(fields))
+
+
+def _with_columns(spine: pa.Table, answers: pa.Table) -> pa.Table:
+    for one in answers.schema:
+        spine = spine.append_column(one.name, answers.column(one.name))
     return spine
 
 
