@@ -97,6 +97,29 @@ def test_a_table_that_is_not_in_buckets_has_no_files_to_hand_out(
     assert tables.files("gold", "plain", version=version) is None
 
 
+@pytest.mark.parametrize("is_new", [True, False], ids=["a new table", "an append"])
+def test_rows_a_file_cuts_a_run_into_slices_of_which_old_ones_are_not_opened(
+    spark: SparkSession, environment: Environment, is_new: bool
+) -> None:
+    tables = SparkTables(spark, Lake.of(environment))
+    minutes = F.timestamp_micros(F.col("id") * 60_000_000)
+    whole = spark.range(0, 10, numPartitions=1).select(
+        minutes.alias("_event_time"), minutes.alias("_known_time"), F.lit(0).alias("_bucket")
+    )
+    declared = Declared(nullable(whole.schema), {BUCKETS: "1"}, ("_bucket",), rows_a_file=3)
+    if not is_new:
+        tables.ensure("gold", "sliced", declared)
+    tables.append(whole, "gold", "sliced", txn=Txn("load", 0), declared=declared)
+
+    found = tables.files("gold", "sliced", version=tables.version("gold", "sliced"))
+    assert found is not None
+    since = 7 * 60_000_000
+    assert (
+        sorted(run.rows for run in found.runs(0)),
+        sorted(run.rows for run in found.runs(0, since=since)),
+    ) == ([1, 3, 3, 3], [1, 3])
+
+
 def test_a_file_that_is_gone_is_told_by_name(events: BucketedTable) -> None:
     (bucket, files), *_ = events.files.items()
     lost = replace(events, files={bucket: (replace(files[0], path="_bucket=0/lost.parquet"),)})

@@ -16,7 +16,14 @@ from pyspark.sql import functions as F
 
 from feldspar.compute.expressions.spark import column
 from feldspar.compute.windows.departures import departures, new_departures
-from feldspar.features.layout import bucket_count, compact, laid_out, lay_anew, with_bucket
+from feldspar.features.layout import (
+    bucket_count,
+    compact,
+    laid_out,
+    lay_anew,
+    rows_a_file,
+    with_bucket,
+)
 from feldspar.graph.graph import Table
 from feldspar.graph.steps import FeaturesStep, Mode
 from feldspar.graph.view import View, WindowedView
@@ -125,7 +132,7 @@ def _declared(
     }
     rows = gold_rows(tables.read("silver", view.table), view, table)
     schema = nullable(with_bucket(rows, view, buckets).schema)
-    return Declared(schema, properties, partition_by=(BUCKET,))
+    return Declared(schema, properties, (BUCKET,), rows_a_file(view))
 
 
 def _buckets(step: FeaturesStep, view: View, tables: SparkTables, *, upto: int) -> int:

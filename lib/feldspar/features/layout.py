@@ -1,5 +1,8 @@
 """How a gold table lies in its files: a bucket of the entity is a partition, a file a sorted run.
 
+A run of a plain view is sorted by entity; that of a windowed view by time and cut into slices, for
+a window needs a stretch of time of every entity and opens no other file.
+
 New rows make new runs and touch no file. Where a bucket has got too many, its runs are made one
 again, as many buckets at a time as a budget of rows allows; no row changes by that.
 """
@@ -7,13 +10,14 @@ again, as many buckets at a time as a budget of rows allows; no row changes by t
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from feldspar.compute.buckets import bucket_of, by_bucket
 from feldspar.compute.visibility import visible_at
-from feldspar.graph.view import PlainView, View
+from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.names import BATCH, BUCKET, EVENT_TIME, KNOWN_TIME, POSITION
 from feldspar.stores.tables.bucketed import BUCKETS, BucketedTable, bucketed_table
 from feldspar.stores.tables.spark import SparkTables
@@ -24,6 +28,8 @@ ROWS_A_BUCKET = 1_000_000
 """A bucket that fills a task's memory to some 100 MB; see docs/decisions/0017."""
 MOST_RUNS = 8
 """Runs of a bucket that are left as they are: a join opens each of them."""
+ROWS_A_SLICE = 50_000
+"""Most rows in a file of a windowed view."""
 ROWS_TO_REWRITE = 4_000_000
 """The budget of one step, beside the rows that it added."""
 
@@ -47,17 +53,28 @@ def with_bucket(rows: DataFrame, view: View, buckets: int) -> DataFrame:
 
 
 def laid_out(rows: DataFrame, view: View, buckets: int) -> DataFrame:
-    """The rows in the order of the layout: a bucket in one task, which writes it as one file.
+    """The rows in the order of the layout: a bucket in one task, which writes it file by file.
 
-    Rows of plain views lie by the time from which they are visible, those of windowed views by the
-    time at which they happened: so the engines find them without sorting.
+    Rows of plain views lie by entity and the time from which they are visible: so the join finds
+    them without sorting. Those of windowed views lie by the time at which they happened.
     """
-    order = [F.col(f"`{key}`") for key in view.keys]
-    if isinstance(view, PlainView):
-        delay = duration_micros(view.serving_delay)
-        order.append(visible_at(F.col(EVENT_TIME), F.col(KNOWN_TIME), serving_delay=delay))
-    order += [F.col(name) for name in (EVENT_TIME, KNOWN_TIME, BATCH, POSITION)]
-    return by_bucket(rows, BUCKET, buckets=buckets).sortWithinPartitions(BUCKET, *order)
+    keys = [F.col(f"`{key}`") for key in view.keys]
+    system = [F.col(name) for name in (EVENT_TIME, KNOWN_TIME, BATCH, POSITION)]
+    moved = by_bucket(rows, BUCKET, buckets=buckets)
+    match view:
+        case PlainView():
+            delay = duration_micros(view.serving_delay)
+            visible = visible_at(F.col(EVENT_TIME), F.col(KNOWN_TIME), serving_delay=delay)
+            return moved.sortWithinPartitions(BUCKET, *keys, visible, *system)
+        case WindowedView():
+            return moved.sortWithinPartitions(BUCKET, *system, *keys)
+        case _:
+            assert_never(view)
+
+
+def rows_a_file(view: View) -> int | None:
+    """How many rows a file may have at most; None: as many as there are."""
+    return ROWS_A_SLICE if isinstance(view, WindowedView) else None
 
 
 def compact(
@@ -65,12 +82,14 @@ def compact(
 ) -> int:
     """Makes one run of each bucket that has more than ``most_runs``, within the budget.
 
+    Files that are full already do not count.
+
     Returns:
         How many buckets were rewritten.
     """
     version = tables.version("gold", view.name)
     files = bucketed_table(tables.lake, "gold", view.name, version=version)
-    chosen = [] if files is None else _fullest(files, most_runs)
+    chosen = [] if files is None else _fullest(files, most_runs, rows_a_file(view))
     if files is None or not chosen:
         return 0
     progress(f"gold.{view.name}: making one run each of {len(chosen)} buckets")
@@ -80,6 +99,7 @@ def compact(
         "gold",
         view.name,
         where=f"{BUCKET} in ({', '.join(map(str, chosen))})",
+        rows_a_file=rows_a_file(view),
     )
     return len(chosen)
 
@@ -88,17 +108,26 @@ def lay_anew(view: View, tables: SparkTables) -> None:
     """Makes one run of every bucket, after a write that kept no order."""
     buckets = int(tables.properties("gold", view.name)[BUCKETS])
     rows = tables.read("gold", view.name)
-    tables.rewrite(laid_out(rows, view, buckets), "gold", view.name, where=f"{BUCKET} >= 0")
+    tables.rewrite(
+        laid_out(rows, view, buckets),
+        "gold",
+        view.name,
+        where=f"{BUCKET} >= 0",
+        rows_a_file=rows_a_file(view),
+    )
 
 
-def _fullest(files: BucketedTable, most_runs: int) -> list[int]:
+def _fullest(files: BucketedTable, most_runs: int, full: int | None) -> list[int]:
     """The buckets with too many runs, the worst first, as far as the budget goes; at least one."""
-    runs = {bucket: len(found) for bucket, found in files.files.items() if len(found) > most_runs}
+    runs = {
+        bucket: sum(full is None or file.rows < full for file in found)
+        for bucket, found in files.files.items()
+    }
     chosen: list[int] = []
     rows = 0
     for bucket in sorted(runs, key=lambda one: -runs[one]):
         rows += sum(file.rows for file in files.files[bucket])
-        if chosen and rows > ROWS_TO_REWRITE:
+        if runs[bucket] <= most_runs or (chosen and rows > ROWS_TO_REWRITE):
             break
         chosen.append(bucket)
     return chosen

@@ -8,7 +8,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 
 from feldspar.features.gold import append_rows
-from feldspar.features.layout import bucket_count, with_bucket
+from feldspar.features.layout import bucket_count, rows_a_file, with_bucket
 from feldspar.graph.view import PlainView, TableView, View, WindowedView
 from feldspar.spec.environment import StorageSpec
 from feldspar.stores.tables.bucketed import BUCKETS, BucketedTable
@@ -55,7 +55,7 @@ def append(rows: DataFrame, view: View, tables: SparkTables, *, count: int, load
     else:
         buckets = bucket_count(count)
     schema = nullable(with_bucket(rows, view, buckets).schema)
-    declared = Declared(schema, {BUCKETS: str(buckets)}, partition_by=("_bucket",))
+    declared = Declared(schema, {BUCKETS: str(buckets)}, ("_bucket",), rows_a_file(view))
     append_rows(rows, view, tables, txn=Txn("bench", load), declared=declared)
 
 

@@ -51,13 +51,22 @@ def rows_of(
     return reader.parquet(*[literal_path(file.path) for file in files])
 
 
+def _limit(rows_a_file: int | None) -> dict[str, str]:
+    """The writer's option for the most rows in a file."""
+    return {} if rows_a_file is None else {"maxRecordsPerFile": str(rows_a_file)}
+
+
 @dataclass(frozen=True)
 class Declared:
-    """What a table is made with: its columns, its properties, the columns it is split by."""
+    """What a table is made with: its columns, its properties, the columns it is split by.
+
+    ``rows_a_file``: an appended file has at most so many; None: no limit.
+    """
 
     schema: StructType
     properties: Mapping[str, str] = field(default_factory=dict)
     partition_by: tuple[str, ...] = ()
+    rows_a_file: int | None = None
 
 
 @dataclass(frozen=True)
@@ -171,13 +180,10 @@ class SparkTables:
             return log.confirmed(self.lake, layer, name, txn=txn)
         if declared is not None:
             self.ensure(layer, name, declared)
-        (
-            df.write.format("delta")
-            .mode("append")
-            .option("txnAppId", txn.app)
-            .option("txnVersion", txn.version)
-            .save(self.lake.uri(layer, name))
-        )
+        limit = _limit(None if declared is None else declared.rows_a_file)
+        writer = df.write.format("delta").mode("append").options(**limit)
+        writer = writer.option("txnAppId", txn.app).option("txnVersion", txn.version)
+        writer.save(self.lake.uri(layer, name))
         return log.confirmed(self.lake, layer, name, txn=txn)
 
     def append_noted(
@@ -248,12 +254,14 @@ class SparkTables:
             .execute()
         )
 
-    def rewrite(self, df: DataFrame, layer: str, name: str, *, where: str) -> None:
+    def rewrite(
+        self, df: DataFrame, layer: str, name: str, *, where: str, rows_a_file: int | None = None
+    ) -> None:
         """Puts ``df`` in place of the files of some partitions that hold the same rows.
 
         Readers of changes see none: the commit says that no row came or went.
         """
-        writer = df.write.format("delta").mode("overwrite")
+        writer = df.write.format("delta").mode("overwrite").options(**_limit(rows_a_file))
         writer = writer.option("replaceWhere", where).option("dataChange", "false")
         writer.save(self.lake.uri(layer, name))
 
@@ -285,6 +293,7 @@ class SparkTables:
             new = new.tableProperty(key, value)
         if declared.partition_by:
             new = new.partitionedBy(*[F.col(f"`{column}`") for column in declared.partition_by])
+        new = new.options(**_limit(declared.rows_a_file))
         new.option("txnAppId", txn.app).option("txnVersion", str(txn.version)).create()
 
     def _create_empty(self, layer: str, name: str, declared: Declared) -> None:
