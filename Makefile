@@ -69,6 +69,12 @@ handbook: up ## print the published model table beside ours
 test: setup ## run the tests (PYTEST_ARGS="tests/unit -k name" for some of them)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
+CASES ?= 10000
+.PHONY: properties
+properties: setup ## compare every engine with the oracle on CASES random cases each (10000: an hour)
+	CASES=$(CASES) $(BIN)/python -m pytest -n 2 --dist loadfile tests/property \
+	  tests/spark/test_packed_cases.py
+
 .PHONY: check
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -5,8 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import pyarrow as pa
+
 from feldspar.compute.windows.functions import AggregationPlan
-from property.oracle import Value
+from feldspar.compute.windows.plan import WindowPlan
+from property import oracle
+from property.oracle import Question, Value, Version
+
+
+def wrong_answers(
+    plan: WindowPlan, asked: Sequence[Question], rows: Sequence[Version], answers: pa.Table
+) -> list[str]:
+    """What differs from the oracle's in an engine's answers to these questions, in their order."""
+    found = []
+    for item in plan.aggregations:
+        whole = answers[item.name].type == pa.int64()
+        for question, answer in zip(asked, answers[item.name].to_pylist(), strict=True):
+            expected = oracle.window(question, rows, item, plan.rule)
+            pool = [row.values for row in rows] + [question.own]
+            wrong = difference(item, answer, expected, pool)
+            if item.function in ("first", "last") and item.argument == "risky":
+                # a boolean stays one
+                wrong = "" if answer is expected else f"{item}: {answer!r}, expected {expected!r}"
+            elif not whole and item.function in ("min", "max") and isinstance(expected, int):
+                wrong = difference(item, answer, float(expected), pool)
+            found += [f"{question}: {wrong}"] if wrong else []
+    return found
 
 
 def difference(

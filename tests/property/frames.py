@@ -13,6 +13,8 @@ import os
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
+from itertools import product
 
 import pyarrow as pa
 from hypothesis import strategies as st
@@ -35,54 +37,54 @@ RISKY = (None, True, False)
 CHANNELS = (None, "atm", "online", "pos", "Ωmega", "")
 
 times = st.integers(-12, 12)
-keys = st.sampled_from(KEYS)
 
 
-@st.composite
-def sparse_versions(draw: st.DrawFn, amounts: Sequence[float | None] = AMOUNTS) -> list[Version]:
+# what is drawn at once costs hypothesis one choice and not five
+moments = st.sampled_from([(key, at) for at in sorted(range(-12, 13), key=abs) for key in KEYS])
+ages = st.sampled_from(
+    list(product(range(-2, 10), range(3), (None, None, *range(9)), (*[False] * 9, True)))
+)
+
+
+def values(amounts: Sequence[float | None]) -> st.SearchStrategy[dict[str, object]]:
+    """One value for each aggregated column."""
+    names = ("amount", "level", "risky", "channel")
+    found = product(amounts, LEVELS, RISKY, CHANNELS)
+    return st.sampled_from([dict(zip(names, one, strict=True)) for one in found])
+
+
+@cache
+def sparse_versions(amounts: Sequence[float | None] = AMOUNTS) -> st.SearchStrategy[list[Version]]:
     """Rows of few entities and few event ids, so that most ids have several versions."""
-    found = []
-    for position in range(draw(st.integers(0, 14))):
-        event_time = draw(times)
-        found.append(
-            Version(
-                draw(keys),
-                event_time,
-                event_time + draw(st.integers(-2, 9)),
-                draw(st.integers(0, 2)),
-                position,
-                draw(st.one_of(st.none(), st.integers(0, 8))),
-                {
-                    "amount": draw(st.sampled_from(amounts)),
-                    "level": draw(st.sampled_from(LEVELS)),
-                    "risky": draw(st.sampled_from(RISKY)),
-                    "channel": draw(st.sampled_from(CHANNELS)),
-                },
-                draw(st.integers(0, 9)) == 0,
-            )
-        )
-    return draw(st.permutations(found))
+    rows = st.lists(st.tuples(moments, ages, values(amounts)), max_size=14)
+    return rows.map(_numbered).flatmap(st.permutations)
 
 
-@st.composite
-def sparse_questions(draw: st.DrawFn, amounts: Sequence[float | None] = AMOUNTS) -> list[Question]:
+def _numbered(drawn: Sequence[tuple]) -> list[Version]:
+    return [
+        Version(key, at, at + late, batch, position, event_id, own, retracted)
+        for position, ((key, at), (late, batch, event_id, retracted), own) in enumerate(drawn)
+    ]
+
+
+@cache
+def sparse_questions(
+    amounts: Sequence[float | None] = AMOUNTS,
+) -> st.SearchStrategy[list[Question]]:
     """Spine rows; some twice, some without a key, a time or an event of their own."""
-    one = st.builds(
-        Question,
-        keys,
-        st.one_of(times, times, times, st.none()),
-        st.one_of(st.none(), st.integers(0, 10)),
-        st.fixed_dictionaries(
-            {
-                "amount": st.sampled_from(amounts),
-                "level": st.sampled_from(LEVELS),
-                "risky": st.sampled_from(RISKY),
-                "channel": st.sampled_from(CHANNELS),
-            }
-        ),
+    own_ids = (None, None, None, *range(11))
+    asked = st.sampled_from(
+        [
+            (key, at, own_id)
+            for own_id in own_ids
+            for at in (0, *range(-12, 13), None, None, None)
+            for key in KEYS
+        ]
     )
-    asked = draw(st.lists(one, max_size=6))
-    return asked + asked[: draw(st.integers(0, 2))]
+    rows = st.lists(
+        st.builds(lambda one, own: Question(*one, own), asked, values(amounts)), max_size=6
+    )
+    return st.builds(lambda one, again: one + one[:again], rows, st.integers(0, 2))
 
 
 def random_versions(
@@ -151,6 +153,14 @@ crowded = st.builds(
     st.integers(10, 60),
 )
 """Rows of three instants: most are known or happen at the very time of another."""
+
+close_questions = st.builds(
+    lambda seed, size, reach: random_questions(random.Random(seed), size, reach),
+    st.integers(0, 2**32),
+    st.integers(10, 30),
+    st.sampled_from((2, 8)),
+)
+"""Questions at the instants of crowded rows, or soon after: few of them find nothing."""
 
 
 def questions(amounts: Sequence[float | None] = AMOUNTS) -> st.SearchStrategy[list[Question]]:
@@ -251,7 +261,9 @@ def spine_table(asked: Sequence[Question]) -> pa.Table:
     """Questions with a column that nobody asked for, and narrower key types than the rows'."""
     return pa.table(
         {
-            "note": pa.array([[place, None] for place in range(len(asked))], pa.list_(pa.int8())),
+            "note": pa.array(
+                [[place % 99, None] for place in range(len(asked))], pa.list_(pa.int8())
+            ),
             "customer": pa.array([row.key[0] for row in asked], pa.int32()),
             "branch": pa.array([row.key[1] for row in asked], pa.string()),
             "at": pa.array([row.time for row in asked], pa.int64()).cast(INSTANT),

@@ -22,7 +22,7 @@ def test_every_row_found_is_the_oracles(asked, rows, plan, seed) -> None:
 
 
 @settings(max_examples=frames.CASES // 3, deadline=None)
-@given(frames.questions(), frames.crowded, plans, st.integers(0, 2**32))
+@given(frames.close_questions, frames.crowded, plans, st.integers(0, 2**32))
 def test_rows_of_the_same_instant_are_told_apart(asked, rows, plan, seed) -> None:
     stored = frames.rows_table(rows)
     runs = cut(stored, seed, plan.serving_delay)

@@ -14,27 +14,14 @@ from feldspar.compute.windows.functions import AggregationPlan
 from feldspar.compute.windows.plan import WindowPlan
 from feldspar.errors import EngineError
 from property import frames, oracle
-from property.closeness import difference
+from property.closeness import wrong_answers
 
 
 def differences(
     plan: WindowPlan, asked: list, rows: list, engine: Callable[..., pa.Table] = add_windows
 ) -> list[str]:
     answers = engine(frames.spine_table(asked), frames.rows_table(rows), plan)
-    found = []
-    for item in plan.aggregations:
-        whole = answers[item.name].type == pa.int64()
-        for question, answer in zip(asked, answers[item.name].to_pylist(), strict=True):
-            expected = oracle.window(question, rows, item, plan.rule)
-            pool = [row.values for row in rows] + [question.own]
-            wrong = difference(item, answer, expected, pool)
-            if item.function in ("first", "last") and item.argument == "risky":
-                # a boolean stays one
-                wrong = "" if answer is expected else f"{item}: {answer!r}, expected {expected!r}"
-            elif not whole and item.function in ("min", "max") and isinstance(expected, int):
-                wrong = difference(item, answer, float(expected), pool)
-            found += [f"{question}: {wrong}"] if wrong else []
-    return found
+    return wrong_answers(plan, asked, rows, answers)
 
 
 @settings(max_examples=frames.CASES, deadline=None)

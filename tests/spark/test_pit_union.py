@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
@@ -9,6 +13,10 @@ from feldspar.compute.pit import arrow
 from feldspar.compute.pit.plan import AsOf, PitPlan
 from feldspar.compute.pit.union import add_columns
 from feldspar.errors import EngineError
+from property import packing
+from property.packing import Packed
+from property.planting import planted
+from property.shapes import ROW_KEYS, SPINE_KEYS
 from property.tables import rows_of, table_of_questions, table_of_versions
 
 
@@ -23,6 +31,44 @@ def pit_plan(as_of: AsOf = "known", source: str = "place") -> PitPlan:
         as_of=as_of,
         tombstone="_retracted",
     )
+
+
+BUGS = {
+    "ttl that leaves out its end": (") <= plan.ttl", ") < plan.ttl"),
+    "newest by arrival": (
+        "order = [event_time.alias(_EVENT_TIME), known_time,",
+        "order = [known_time, event_time.alias(_EVENT_TIME),",
+    ),
+    "ties by load and not by arrival": (
+        "known_time, F.col(plan.batch), F.col(plan.position)]",
+        "F.col(plan.batch), F.col(plan.position), known_time]",
+    ),
+    "late rows leak": ('if plan.as_of == "known":', "if plan.as_of is None:"),
+    "rows of the very instant are not visible": (
+        ".orderBy(_AT, _SIDE)",
+        ".orderBy(_AT, F.desc(_SIDE))",
+    ),
+    "tombstones that live": ("F.coalesce(dead, F.expr(", "F.nvl2(dead, F.expr('false'), F.expr("),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_bug_in_the_sql_is_caught(spark: SparkSession, bug: str) -> None:
+    generator = random.Random(5)
+    cases = [packing.instant_case(generator) for _ in range(100)]
+    plan = replace(pit_plan(), spine_keys=SPINE_KEYS, row_keys=ROW_KEYS)
+    plan = replace(plan, columns={"place": "view__place"})
+    module = "feldspar.compute.pit.union"
+
+    with planted(module, *BUGS[bug], engine=module) as engine:
+
+        def ask(packed: Packed) -> pa.Table:
+            frames = [spark.createDataFrame(one) for one in (packed.spine, packed.rows)]
+            return engine.add_columns(*frames, plan).toArrow()
+
+        found = packing.wrong_cases(cases, [plan], ask)
+
+    assert any(found)
 
 
 @pytest.mark.parametrize("as_of", ["known", "event"])

@@ -97,7 +97,11 @@ def append_rows(
 
 
 def gold_rows(silver: DataFrame, view: View, table: Table) -> DataFrame:
-    """Rows of a view's gold table, from silver rows; rows without an entity are left out."""
+    """Rows of a view's gold table, from silver rows.
+
+    Rows without an entity are left out, but not of events: a version that lost its entity takes
+    the event away from the one that had it.
+    """
     types = table.types()
     columns: dict[str, Column] = {key: F.col(f"`{key}`") for key in view.keys}
     if isinstance(view, WindowedView):
@@ -106,8 +110,8 @@ def gold_rows(silver: DataFrame, view: View, table: Table) -> DataFrame:
     columns |= {one.name: column(one.expression, types) for one in view.columns}
     if isinstance(view, WindowedView):
         columns[RETRACTED] = F.expr("false")
-    complete = silver.dropna(subset=list(view.keys))
-    return complete.select(*[value.alias(name) for name, value in columns.items()])
+    kept = silver if isinstance(view, WindowedView) else silver.dropna(subset=list(view.keys))
+    return kept.select(*[value.alias(name) for name, value in columns.items()])
 
 
 def _with_departures(rows: DataFrame, view: WindowedView, tables: SparkTables) -> DataFrame:

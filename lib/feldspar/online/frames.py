@@ -65,15 +65,14 @@ def events_to_push(
         F.greatest(*[F.col(name) for name in _CLOCKS]) > horizon.floor - horizon.retention
     )
     arguments = [column.name for column in view.columns]
-    return _by_entity(
-        recent.select(*_columns(view.keys, (EVENT_ID, *_SYSTEM, RETRACTED), arguments)), view.keys
-    )
+    wanted = recent.select(*_columns(view.keys, (EVENT_ID, *_SYSTEM, RETRACTED), arguments))
+    return _by_entity(wanted.dropna(subset=list(view.keys)), view.keys)
 
 
 def entities(view: PlainView | WindowedView, tables: SparkTables, *, version: int) -> DataFrame:
     """Every entity that a gold table knows, by its keys."""
     gold = tables.read("gold", view.name, version=version)
-    return gold.select(*_columns(view.keys)).distinct()
+    return gold.select(*_columns(view.keys)).dropna().distinct()
 
 
 def _in_micros(rows: DataFrame) -> DataFrame:

@@ -25,6 +25,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from feldspar.compute.local_times import instants
 from feldspar.graph.graph import Table
 from feldspar.spec.table import ColumnSpec
 from feldspar.spec.types import ColumnType
@@ -103,17 +104,17 @@ def _instant(source: Column, kind: DataType, zone: str | None) -> Column | None:
         case TimestampType():
             return source
         case StringType():
-            instant = source.try_cast("timestamp")
-            local = F.when(source.rlike(_LOCAL), _from_zone(instant, zone))
-            return F.when(source.rlike(_ZONED), instant).otherwise(local)
+            wall_time = source.try_cast("timestamp_ntz")
+            local = F.when(source.rlike(_LOCAL), _from_zone(wall_time, zone))
+            return F.when(source.rlike(_ZONED), source.try_cast("timestamp")).otherwise(local)
         case TimestampNTZType() | DateType():
-            return _from_zone(source.cast("timestamp"), zone)
+            return _from_zone(source, zone)
         case _:
             return None
 
 
 def _from_zone(local: Column, zone: str | None) -> Column:
-    return F.to_utc_timestamp(local, zone) if zone else F.lit(None).cast("timestamp")
+    return instants(local, zone) if zone else F.lit(None).cast("timestamp")
 
 
 def _date(source: Column, kind: DataType) -> Column | None:

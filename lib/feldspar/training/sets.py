@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import TimestampNTZType
 
+from feldspar.compute.local_times import instants
 from feldspar.compute.services.batch import SpineColumns, add_features, needs_own_event
 from feldspar.compute.services.joining import Gold
 from feldspar.compute.windows.functions import AsOf
@@ -141,11 +142,8 @@ def with_zone(spine: DataFrame, *, zone: str | None) -> DataFrame:
     if naive and zone is None:
         text = f"{', '.join(naive)}: times without a zone are refused, never guessed"
         raise InputError(text, hint="write them as instants in UTC, or give the source a zone")
-    # the session's zone is UTC: the cast keeps the wall time, the source's zone then moves it
-    instants = {
-        name: F.to_utc_timestamp(F.col(f"`{name}`").cast("timestamp"), str(zone)) for name in naive
-    }
-    return spine.withColumns(instants) if instants else spine
+    found = {name: instants(F.col(f"`{name}`"), str(zone)) for name in naive}
+    return spine.withColumns(found) if found else spine
 
 
 def _gold(tables: SparkTables, view: str, versions: Mapping[str, int]) -> Gold:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from feldspar.compute.expressions.arrow import arrow_type, evaluate
 from feldspar.errors import DefinitionError, Problem, nearest
 from feldspar.graph.graph import Table
-from feldspar.graph.view import View, WindowedView
+from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.names import BATCH, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION, RETRACTED
 from feldspar.spec.reading import Document
 from feldspar.spec.source import KnownAfterEvent, KnownByColumn, KnownWhenIngested
@@ -152,7 +152,7 @@ def _number(table: Table, row: dict[str, Any], *, at: int) -> None:
 
 
 def gold_rows(silver: pa.Table, view: View, table: Table) -> pa.Table:
-    """Rows of a view's gold table; rows without an entity are left out."""
+    """Rows of a view's gold table; rows without an entity are left out, but not of events."""
     types = table.types()
     columns = {key: silver[key] for key in view.keys}
     if isinstance(view, WindowedView):
@@ -161,6 +161,6 @@ def gold_rows(silver: pa.Table, view: View, table: Table) -> pa.Table:
     columns |= {name: silver[name] for name in (EVENT_TIME, KNOWN_TIME, BATCH, POSITION)}
     columns |= {one.name: evaluate(one.expression, silver, types) for one in view.columns}
     gold = pa.table(columns)
-    for key in view.keys:
+    for key in view.keys if isinstance(view, PlainView) else ():
         gold = gold.filter(pc.is_valid(gold[key]))
     return gold

@@ -42,7 +42,9 @@ def departures(events: DataFrame, keys: Sequence[str]) -> DataFrame | None:
     versions = events.join(F.broadcast(moved), EVENT_ID, "left_semi")
     homes = versions.select(
         F.col(EVENT_ID).alias("__of"), *(F.col(f"`{key}`").alias(f"__{key}") for key in keys)
-    ).distinct()
+    )
+    # no entity, nobody to tell
+    homes = homes.dropna().distinct()
     same_home = reduce(and_, (F.col(f"`{key}`").eqNullSafe(F.col(f"`__{key}`")) for key in keys))
     left = versions.join(homes, (F.col(EVENT_ID) == F.col("__of")) & ~same_home)
     copied = {key: F.col(f"`__{key}`") for key in keys} | {RETRACTED: F.expr("true")}
