@@ -60,6 +60,15 @@ def fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+EVENTS_PACKING = "events 3"
+"""How values of windowed views are packed online; another way of packing gets another name."""
+
+
+def value_fingerprint(definition: str) -> str:
+    """What an online cursor calls a view's definition: it differs where values do."""
+    return fingerprint(f"{EVENTS_PACKING}:{definition}")
+
+
 def registered_model(namespace: str, model: str) -> str:
     """The model's name in the registry: environments never share one."""
     return f"{namespace}.{model}"

@@ -19,7 +19,7 @@ from feldspar.compute.windows.rule import WindowRule
 from feldspar.compute.windows.tiles import TiledFold
 from feldspar.graph.tiling import Part, Series
 from feldspar.online.retain import Horizon
-from feldspar.online.tiling import pack_tiled
+from feldspar.online.state import of_history, pack_state
 from feldspar.spec.types import ColumnType
 from feldspar.stores.events import PackedEvents, StoredEvents, pack_events
 from feldspar.stores.rows import Layout
@@ -93,7 +93,8 @@ def tiled(count: int) -> Callable[[], object]:
     series = (Series(DAY // 288, parts, DAY), Series(DAY // 24, parts, 30 * DAY))
     layout = TileLayout("customer_spend", "events", LAYOUT.columns, series)
     horizon = Horizon(NOW, 31 * DAY, 0)
-    value = pack_tiled(layout, events(count), horizon, epoch=1, version=1)
+    state = of_history(events(count), horizon, layout)
+    value = pack_state(layout, state, epoch=1, version=1)
     fold = TiledFold(items, WindowRule(), series)
     own = OwnEvent(5, {"amount": 12.5})
     return lambda: fold.fold(PackedTiles(layout, value), NOW, own)

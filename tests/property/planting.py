@@ -11,7 +11,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 
-ENGINES = ("feldspar.compute.pit", "feldspar.compute.windows")
+ENGINES = ("feldspar.compute.pit", "feldspar.compute.windows", "feldspar.online")
 
 
 class _Patched(SourceFileLoader):

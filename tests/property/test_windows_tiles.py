@@ -17,8 +17,8 @@ from feldspar.compute.windows.tiles import TiledFold, tile_of
 from feldspar.errors import StoreError
 from feldspar.graph.tiling import Part, Series, last_edge, tiling
 from feldspar.graph.view import Aggregate, GoldColumn, WindowedView
-from feldspar.online.retain import Horizon, living_events
-from feldspar.online.tiling import pack_tiled
+from feldspar.online.retain import Horizon
+from feldspar.online.state import empty_state, of_history, pack_state
 from feldspar.spec.expression import parse
 from feldspar.spec.types import ColumnType
 from feldspar.stores.events import StoredEvents
@@ -73,9 +73,8 @@ class Case:
         horizon = Horizon(clock, retention, self.rule.serving_delay)
         layout = value_layout(self.view)
         assert isinstance(layout, TileLayout)
-        return PackedTiles(
-            layout, pack_tiled(layout, living_events(events, horizon), horizon, epoch=1, version=1)
-        )
+        state = of_history(events, horizon, layout)
+        return PackedTiles(layout, pack_state(layout, state, epoch=1, version=1))
 
 
 def _aggregate(item: AggregationPlan) -> Aggregate:
@@ -183,8 +182,8 @@ def test_tiles_of_other_parts_are_refused() -> None:
         layout.columns,
         (Series(1, (Part("total", "amount", ColumnType.DOUBLE),), 6),),
     )
-    events = StoredEvents([], [], [], [], [], [], {name: [] for name in TYPES})
-    value = pack_tiled(layout, events, Horizon(0, 6, 0), epoch=1, version=1)
+    nothing = empty_state(layout, Horizon(0, 6, 0))
+    value = pack_state(layout, nothing, epoch=1, version=1)
 
     with pytest.raises(StoreError, match="packed by another definition"):
         PackedTiles(other, value)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -17,133 +15,19 @@ from redis import Redis
 from feldspar.compute.services.batch import SpineColumns, add_features
 from feldspar.compute.services.joining import Gold
 from feldspar.errors import UsageError
-from feldspar.features.gold import append_rows
-from feldspar.features.layout import with_bucket
 from feldspar.graph.compile import compile_graph
-from feldspar.graph.graph import Graph
-from feldspar.graph.view import View, WindowedView
-from feldspar.online.push import HISTORY, PushResult, push
+from feldspar.online.push import HISTORY
 from feldspar.online.rebuild import rebuild
-from feldspar.online.verify import VerifyResult, verify
 from feldspar.serving.backend import Backend
 from feldspar.serving.requests import Question
 from feldspar.spec.environment import Environment, RedisSpec
 from feldspar.spec.loading import load_definitions
 from feldspar.stores.online import OnlineSettings, OnlineStore
-from feldspar.stores.tables.bucketed import BUCKETS
-from feldspar.stores.tables.lake import Lake
-from feldspar.stores.tables.log import Txn
-from feldspar.stores.tables.spark import Declared, SparkTables, nullable
 from feldspar.times import to_micros
 from support.places import disk_environment
+from support.shop import DAY, NOON, TILED, Payment, Shop, history, opened_shop
 from support.small_project import write_project
 from support.valkey import Valkey, valkey
-
-NOON = datetime(2024, 5, 20, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-EXTRA = {
-    "views/moved_spend.yaml": """\
-entity: customer
-from: transactions
-windows: [3d]
-delay: 2d
-serving_delay: 1h
-request_event: exclude
-features:
-  total: sum(amount)
-  spread: stddev(amount)
-  largest: {value: max(amount), default: -1}
-"""
-}
-TILED = {
-    "views/hourly_spend.yaml": """\
-entity: customer
-from: transactions
-windows: [1d, 7d, 30d]
-hop: {1d: 5m, 7d: 1h, 30d: 1h}
-request_event: include
-features:
-  total: {value: sum(amount), default: 0}
-  events: count()
-  spread: stddev(amount)
-  largest: max(amount)
-  middle: approx_quantile(amount, 0.5)
-  kinds: approx_distinct(amount)
-  newest: last(amount, 2)
-"""
-}
-
-
-@dataclass(frozen=True)
-class Payment:
-    """A version of a payment, in days before noon."""
-
-    ident: int
-    customer: int
-    amount: float | None
-    happened: float
-    known: float | None = None
-
-
-@dataclass
-class Shop:
-    """A lake with the gold tables of a small project, and its online store."""
-
-    graph: Graph
-    tables: SparkTables
-    store: OnlineStore
-    batch: int = 0
-    said: list[str] = field(default_factory=list)
-
-    @property
-    def views(self) -> list[View]:
-        return list(self.graph.views.values())
-
-    def load(self, *payments: Payment) -> None:
-        """One more version of each gold table."""
-        for view in self.views:
-            rows = [self._row(view, one, place) for place, one in enumerate(payments)]
-            frame = self.tables.spark.createDataFrame(rows, _ddl(view))
-            schema = nullable(with_bucket(frame, view, 8).schema)
-            declared = Declared(schema, {BUCKETS: "8"}, partition_by=("_bucket",))
-            txn = Txn(f"features:{view.name}#0", self.batch)
-            append_rows(frame, view, self.tables, txn=txn, declared=declared)
-        self.batch += 1
-
-    def _row(self, view: View, one: Payment, place: int) -> tuple[Any, ...]:
-        happened = NOON - one.happened * DAY
-        known = happened if one.known is None else NOON - one.known * DAY
-        ident = (one.ident,) if isinstance(view, WindowedView) else ()
-        retracted = (False,) if ident else ()
-        return (one.customer, *ident, happened, known, self.batch, place, one.amount, *retracted)
-
-    def push(self, clock: datetime = NOON, after: int | None = None) -> list[PushResult]:
-        return [
-            push(
-                view,
-                tables=self.tables,
-                store=self.store,
-                after=after,
-                generation=0,
-                clock=to_micros(clock),
-                progress=self.said.append,
-            )
-            for view in self.views
-        ]
-
-    def verify(self, at: datetime = NOON) -> tuple[VerifyResult, ...]:
-        return verify(self.views, tables=self.tables, store=self.store, at=to_micros(at), buckets=2)
-
-    def differences(self, *at: datetime) -> list[str]:
-        return [text for t in at for one in self.verify(t) for text in one.examples]
-
-
-def _ddl(view: View) -> str:
-    ident = "_event_id bigint, " if isinstance(view, WindowedView) else ""
-    value = view.columns[0].name
-    clocks = "_event_time timestamp, _known_time timestamp, _batch bigint, _position bigint"
-    retracted = ", _retracted boolean" if ident else ""
-    return f"customer_id bigint, {ident}{clocks}, {value} double{retracted}"
 
 
 @pytest.fixture(scope="module")
@@ -152,25 +36,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
         yield running
 
 
-@contextmanager
-def _opened(
-    spark: SparkSession,
-    place: Environment,
-    url: str,
-    folder: Path,
-    extra: Mapping[str, str] = EXTRA,
-) -> Iterator[Shop]:
-    graph = compile_graph(load_definitions(write_project(folder, dict(extra)), {}))
-    with OnlineStore(OnlineSettings(url, place.namespace, "data")) as store:
-        yield Shop(graph, SparkTables(spark, Lake.of(place)), store)
-
-
 @pytest.fixture
 def shop(
     spark: SparkSession, environment: Environment, server: Valkey, tmp_path: Path
 ) -> Iterator[Shop]:
     """A shop of the test's own."""
-    with _opened(spark, environment, server.url, tmp_path) as opened:
+    with opened_shop(spark, environment, server.url, tmp_path) as opened:
         yield opened
 
 
@@ -179,7 +50,7 @@ def tiled(
     spark: SparkSession, environment: Environment, server: Valkey, tmp_path: Path
 ) -> Iterator[Shop]:
     """A shop of the test's own with a view of tiles."""
-    with _opened(spark, environment, server.url, tmp_path, TILED) as opened:
+    with opened_shop(spark, environment, server.url, tmp_path, TILED) as opened:
         yield opened
 
 
@@ -192,8 +63,8 @@ def pushed(
 ) -> Iterator[Shop]:
     """A shop whose whole history was pushed at noon; tests leave it as it is."""
     place = disk.model_copy(update={"namespace": "pushed"})
-    with _opened(spark, place, server.url, tmp_path_factory.mktemp("pushed")) as opened:
-        opened.load(*_history())
+    with opened_shop(spark, place, server.url, tmp_path_factory.mktemp("pushed")) as opened:
+        opened.load(*history())
         opened.push()
         yield opened
 
@@ -202,17 +73,6 @@ def _same(online: float | None, batch: float | None) -> bool:
     if online is None or batch is None:
         return online is batch
     return math.isclose(online, batch, rel_tol=1e-9)
-
-
-def _history() -> list[Payment]:
-    """Payments of 7 customers over 100 days, some late, some not yet known."""
-    payments = []
-    for ident in range(140):
-        happened = (ident * 37) % 100 + ident / 200
-        known = happened - (ident % 5 == 0) * 1.5
-        amount = None if ident % 11 == 0 else ident * 1.25
-        payments.append(Payment(ident, ident % 7, amount, happened, known))
-    return payments
 
 
 def test_redis_equals_gold_now_and_when_windows_have_decayed(pushed: Shop) -> None:
@@ -227,7 +87,7 @@ def test_redis_equals_gold_for_requests_that_are_days_late(pushed: Shop) -> None
 
 def test_redis_equals_gold_after_every_incremental_push(shop: Shop) -> None:
     wrong: list[str] = []
-    payments = _history()
+    payments = history()
     for part in range(3):
         shop.load(*payments[part::3])
         clock = NOON + part * DAY
@@ -254,7 +114,7 @@ def test_a_push_of_what_is_there_changes_nothing(pushed: Shop) -> None:
 
 
 def test_an_incremental_push_touches_only_the_entities_of_new_rows(shop: Shop) -> None:
-    shop.load(*_history())
+    shop.load(*history())
     shop.push()
 
     shop.load(Payment(900, 3, 5.0, 0.1))
@@ -265,7 +125,7 @@ def test_an_incremental_push_touches_only_the_entities_of_new_rows(shop: Shop) -
 
 def test_tiles_in_redis_equal_gold_after_every_incremental_push(tiled: Shop) -> None:
     wrong: list[str] = []
-    payments = [*_history(), Payment(1, 1, 7.5, 1.2, known=-0.5), Payment(2, 3, 8.5, 0.1)]
+    payments = [*history(), Payment(1, 1, 7.5, 1.2, known=-0.5), Payment(2, 3, 8.5, 0.1)]
     for part in range(2):
         tiled.load(*payments[part::2])
         clock = NOON + part * DAY
@@ -276,7 +136,7 @@ def test_tiles_in_redis_equal_gold_after_every_incremental_push(tiled: Shop) -> 
 
 
 def test_a_time_before_the_push_of_tiles_is_refused(tiled: Shop) -> None:
-    tiled.load(*_history())
+    tiled.load(*history())
     tiled.push()
 
     with pytest.raises(UsageError, match=r"view hourly_spend from 2024-05-20 12:00:00Z on"):
@@ -325,7 +185,7 @@ def test_a_time_before_the_stores_history_is_refused(pushed: Shop) -> None:
 
 
 def test_a_changed_definition_is_pushed_whole_and_wins(shop: Shop, tmp_path: Path) -> None:
-    shop.load(*_history())
+    shop.load(*history())
     shop.push()
     changed = write_project(tmp_path / "changed", {})
     text = (changed / "views" / "last_payment.yaml").read_text().replace("90d", "80d")
@@ -351,13 +211,13 @@ def test_by_the_wall_clock_keys_expire_with_what_they_hold(
     with Redis.from_url(server.url) as client:
         expires = [client.pexpiretime(key) for key in keys]
 
-    assert expires == [to_micros(now + 88 * DAY) // 1_000 + 1, -2]
+    assert expires == [to_micros(now + 88 * DAY + HISTORY) // 1_000 + 1, -2]
 
 
 def test_serving_answers_an_event_as_batch_does(
     pushed: Shop, server: Valkey, tmp_path: Path
 ) -> None:
-    asked = [one for one in _history() if one.happened < 7] + [Payment(999, 3, 44.0, 0.2)]
+    asked = [one for one in history() if one.happened < 7] + [Payment(999, 3, 44.0, 0.2)]
     service = pushed.graph.service("fraud")
     rows = [(one.ident, NOON - one.happened * DAY, one.customer, 5, one.amount) for one in asked]
     spine = pushed.tables.spark.createDataFrame(

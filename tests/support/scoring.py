@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
-from feldspar.names import fingerprint
+from feldspar.names import value_fingerprint
 from feldspar.spec.environment import Environment, RedisSpec
 from feldspar.spec.loading import load_definitions
 from feldspar.stores.events import StoredEvents, pack_events
@@ -85,7 +85,7 @@ def put_features(
             key = store.key("customer", [customer], last.name)
             store.write([Write(key, value, None)], kind="row", floor=floor)
     for view in (spend, last):
-        definition = fingerprint(view.definition)
+        definition = value_fingerprint(view.definition)
         store.set_cursor(view.name, Cursor(version, definition, 0, 1, noon, floor))
 
 

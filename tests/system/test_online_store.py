@@ -257,8 +257,9 @@ def test_a_wrong_password_is_a_store_error(tmp_path: Path) -> None:
             store.get(["a"])
 
 
-def test_a_server_that_may_drop_features_is_refused(tmp_path: Path) -> None:
-    with valkey(tmp_path, "--maxmemory-policy", "allkeys-lru") as running:
-        refused = pytest.raises(StoreError, match="maxmemory-policy allkeys-lru")
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_a_server_that_may_drop_features_is_refused(policy: str, tmp_path: Path) -> None:
+    with valkey(tmp_path, "--maxmemory-policy", policy) as running:
+        refused = pytest.raises(StoreError, match=f"maxmemory-policy {policy}")
         with OnlineStore(OnlineSettings(running.url, "n")) as store, refused:
             store.check()

@@ -21,7 +21,7 @@ from feldspar.graph.observed import (
 )
 from feldspar.graph.plan import plan
 from feldspar.graph.steps import FeaturesStep, IngestStep, Mode, Plan, RefineStep, Status, Step
-from feldspar.names import GOLD_LAYOUT, cursor, fingerprint
+from feldspar.names import GOLD_LAYOUT, cursor, fingerprint, value_fingerprint
 from feldspar.spec.loading import load_definitions
 from support.small_project import FILES, write_project
 
@@ -63,7 +63,7 @@ def deployed(graph: Graph) -> Observed:
         for name, model in graph.models.items()
     }
     pushed = {
-        name: PushState(3, fingerprint(view.definition)) for name, view in graph.views.items()
+        name: PushState(3, value_fingerprint(view.definition)) for name, view in graph.views.items()
     }
     return Observed(
         tables=tables,

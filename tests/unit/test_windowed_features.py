@@ -15,7 +15,7 @@ from feldspar.compute.windows.arrow import add_windows
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.view import WindowedView
 from feldspar.online.retain import Horizon
-from feldspar.online.tiling import pack_tiled
+from feldspar.online.state import of_history, pack_state
 from feldspar.spec.loading import load_definitions
 from feldspar.stores.events import StoredEvents, pack_events
 from feldspar.stores.tiles import TileLayout, unpack, value_layout
@@ -208,7 +208,8 @@ def test_the_age_of_what_lies_in_a_tile_is_that_of_its_end(tmp_path: Path) -> No
     assert isinstance(layout, TileLayout)
     horizon = Horizon(to_micros(T), duration_micros(view.retention), 0)
     older = stored.take(range(len(PAYMENTS) - 1))
-    packed = unpack(layout, pack_tiled(layout, older, horizon, epoch=1, version=1))
+    state = of_history(older, horizon, layout)
+    packed = unpack(layout, pack_state(layout, state, epoch=1, version=1))
 
     found = WindowReader(view).read(packed, to_micros(T))
 
@@ -238,7 +239,8 @@ def online(view: WindowedView) -> dict[str, Any]:
     layout = value_layout(view)
     if isinstance(layout, TileLayout):
         horizon = Horizon(to_micros(T), duration_micros(view.retention), 0)
-        value = pack_tiled(layout, stored, horizon, epoch=1, version=1)
+        state = of_history(stored, horizon, layout)
+        value = pack_state(layout, state, epoch=1, version=1)
     else:
         value = pack_events(layout, stored, epoch=1, version=1)
     values = WindowReader(view).read(unpack(layout, value), to_micros(T)).values

@@ -131,7 +131,7 @@ def _redis(project: Project) -> Finding:
         return Finding("redis", well=True, found="not looked at: it wants TLS or a login")
     host, port = url.hostname or "localhost", url.port or 6379
     policy = redis_command(host, port, "CONFIG", "GET", "maxmemory-policy").split()[-1]
-    if policy.startswith("allkeys"):
+    if policy.startswith(("allkeys", "volatile")):
         hint = "features would vanish in silence: CONFIG SET maxmemory-policy noeviction"
         return Finding("redis", well=False, found=f"maxmemory-policy is {policy}", hint=hint)
     return Finding("redis", well=True, found=f"{host}:{port} answers, maxmemory-policy {policy}")

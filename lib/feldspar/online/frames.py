@@ -9,14 +9,17 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from feldspar.compute.windows.plan import LONGEST_MAX_FUTURE
+from feldspar.graph.tiling import tiling
 from feldspar.graph.view import PlainView, WindowedView
 from feldspar.names import BATCH, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION, RETRACTED
+from feldspar.online.columns import VISIBLE_AT
 from feldspar.online.retain import Horizon
+from feldspar.online.tasks import AGAIN
 from feldspar.stores.tables.spark import SparkTables
 
 _CLOCKS = (EVENT_TIME, KNOWN_TIME)
 _SYSTEM = (*_CLOCKS, BATCH, POSITION)
-VISIBLE_AT = "_visible_at"
 _NEWEST = "_newest"
 
 
@@ -47,26 +50,56 @@ def rows_to_push(
 
 
 def events_to_push(
-    view: WindowedView, tables: SparkTables, *, after: int | None, upto: int, horizon: Horizon
+    view: WindowedView,
+    tables: SparkTables,
+    *,
+    upto: int,
+    horizon: Horizon,
+    touched: DataFrame | None = None,
 ) -> DataFrame:
-    """All recent events of the entities that rows added in (after, upto] touch (None: of all).
-
-    A row that lies outside the windows is left in while it may hide a version that lies inside: no
-    row is known before it happens, but for the minutes that ``max_future`` allows.
-    """
+    """All recent events of the entities whose keys are in ``touched`` (None: of all)."""
     events = tables.read("gold", view.name, version=upto)
-    if after is not None:
+    if touched is not None:
         # a correction that moved an event left rows with the entity that it left, too
-        touched = tables.added("gold", view.name, after=after, upto=upto).select(
-            *_columns(view.keys)
-        )
-        events = events.join(touched.distinct(), list(view.keys), "left_semi")
-    recent = _in_micros(events).where(
-        F.greatest(*[F.col(name) for name in _CLOCKS]) > horizon.floor - horizon.retention
-    )
+        events = events.join(touched, list(view.keys), "left_semi")
+    return _by_entity(_events(view, events, horizon), view.keys)
+
+
+def added_events(
+    view: WindowedView, tables: SparkTables, *, after: int, upto: int, horizon: Horizon
+) -> DataFrame:
+    """Recent events among the rows added in (after, upto].
+
+    Of a tiled view they tell by ``_again`` whether gold has another version of their event: what is
+    in a tile has no id any more.
+    """
+    added = tables.added("gold", view.name, after=after, upto=upto)
+    events = _events(view, added, horizon)
+    if tiling(view):
+        gold = _recent(tables.read("gold", view.name, version=upto), horizon)
+        versions = gold.join(events.select(EVENT_ID), EVENT_ID, "left_semi").groupBy(EVENT_ID)
+        several = versions.count().where("count > 1").select(EVENT_ID, F.expr(f"true as {AGAIN}"))
+        events = events.join(several, EVENT_ID, "left")
+    return _by_entity(events, view.keys)
+
+
+def _events(view: WindowedView, gold: DataFrame, horizon: Horizon) -> DataFrame:
+    """Recent events that have an entity: who else wants to know was told by departures."""
     arguments = [column.name for column in view.columns]
-    wanted = recent.select(*_columns(view.keys, (EVENT_ID, *_SYSTEM, RETRACTED), arguments))
-    return _by_entity(wanted.dropna(subset=list(view.keys)), view.keys)
+    columns = _columns(view.keys, (EVENT_ID, *_SYSTEM, RETRACTED), arguments)
+    recent = _recent(gold, horizon).select(*columns).dropna(subset=list(view.keys))
+    return _in_micros(recent)
+
+
+def _recent(gold: DataFrame, horizon: Horizon) -> DataFrame:
+    """Rows that may count, or hide a version that does.
+
+    What hides a version was known no earlier than it, and that one at most ``max_future`` before it
+    happened.
+    """
+    oldest = F.timestamp_micros(F.lit(horizon.oldest - LONGEST_MAX_FUTURE))
+    # two comparisons: files are skipped by each, but not by the greater of both
+    return gold.where((F.col(EVENT_TIME) > oldest) | (F.col(KNOWN_TIME) > oldest))
 
 
 def entities(view: PlainView | WindowedView, tables: SparkTables, *, version: int) -> DataFrame:

@@ -18,10 +18,10 @@ from pyspark.sql import functions as F
 from feldspar.errors import UsageError
 from feldspar.graph.tiling import tiling
 from feldspar.graph.view import PlainView, View, WindowedView
-from feldspar.names import fingerprint
-from feldspar.online.frames import events_to_push, rows_to_push
+from feldspar.names import value_fingerprint
+from feldspar.online.frames import added_events, events_to_push, rows_to_push
 from feldspar.online.retain import Horizon
-from feldspar.online.tasks import PushTask
+from feldspar.online.tasks import COUNTS, AdvanceTask, Packer, PushTask
 from feldspar.stores.online import Cursor, OnlineStore, Patience
 from feldspar.stores.tables.spark import SparkTables
 from feldspar.stores.tiles import value_layout
@@ -35,13 +35,15 @@ HISTORY = timedelta(days=7)
 class PushResult:
     """What one push did.
 
-    ``entities`` were looked at, ``written`` of them changed; ``version`` is that of gold.
+    ``entities`` were looked at, ``written`` of them changed, ``reread`` of them from their history
+    in gold and not from added rows alone; ``version`` is that of gold.
     """
 
     view: str
     version: int
     entities: int
     written: int
+    reread: int
     seconds: float
 
     @property
@@ -98,14 +100,10 @@ def push(
             patient.clear([view.name])
         what = "all" if start is None else f"after version {start}"
         progress(f"online {view.name}: gold rows {what} up to version {cursor.version}")
-        frame = _frame(view, tables, after=start, cursor=cursor)
-        kept = horizon(view, cursor)
-        task = PushTask(store.settings, value_layout(view), view.entity, view.keys, cursor, kept)
-        done = frame.mapInArrow(task, "entities bigint, written bigint")
-        totals = done.agg(*[F.coalesce(F.sum(name), F.lit(0)) for name in done.columns]).first()
+        work = _Work(view, tables, _packer(view, store, cursor), after=start)
+        counts = work.done()
         patient.set_cursor(view.name, cursor)
-    entities, written = (0, 0) if totals is None else (int(totals[0]), int(totals[1]))
-    return PushResult(view.name, cursor.version, entities, written, time.monotonic() - started)
+    return PushResult(view.name, cursor.version, *counts, time.monotonic() - started)
 
 
 def horizon(view: View, cursor: Cursor) -> Horizon:
@@ -123,7 +121,7 @@ def horizon(view: View, cursor: Cursor) -> Horizon:
 
 def _cursor(view: View, before: Cursor | None, wanted: _Range) -> tuple[Cursor, int | None]:
     """The cursor to leave behind, and the version to start after."""
-    definition = fingerprint(view.definition)
+    definition = value_fingerprint(view.definition)
     is_tiled = isinstance(view, WindowedView) and tiling(view)
     # a tile does not know what was known when: it answers from its push on
     history = 0 if is_tiled else duration_micros(HISTORY)
@@ -145,12 +143,61 @@ def _cursor(view: View, before: Cursor | None, wanted: _Range) -> tuple[Cursor, 
     return cursor, after
 
 
-def _frame(view: View, tables: SparkTables, *, after: int | None, cursor: Cursor) -> DataFrame:
+def _packer(view: View, store: OnlineStore, cursor: Cursor) -> Packer:
     kept = horizon(view, cursor)
-    match view:
-        case WindowedView():
-            return events_to_push(view, tables, after=after, upto=cursor.version, horizon=kept)
-        case PlainView():
-            return rows_to_push(view, tables, after=after, upto=cursor.version, horizon=kept)
-        case _:
-            assert_never(view)
+    return Packer(store.settings, value_layout(view), view.entity, view.keys, cursor, kept)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The values of one push; ``after`` as in ``_Range``."""
+
+    view: View
+    tables: SparkTables
+    packer: Packer
+    after: int | None
+
+    def done(self) -> tuple[int, int, int]:
+        """Entities looked at, those of them that changed, those whose history was read again."""
+        view, packer = self.view, self.packer
+        upto, kept = packer.cursor.version, packer.horizon
+        if self.after == upto:
+            return 0, 0, 0
+        if isinstance(view, PlainView):
+            rows = rows_to_push(view, self.tables, after=self.after, upto=upto, horizon=kept)
+            return (*self._written(rows), 0)
+        if self.after is not None:
+            return self._advanced(view, self.after)
+        return (*self._written(events_to_push(view, self.tables, upto=upto, horizon=kept)), 0)
+
+    def _written(self, frame: DataFrame) -> tuple[int, int]:
+        """From frames that hold all that there is to an entity."""
+        return _totals(frame.mapInArrow(PushTask(self.packer), COUNTS))
+
+    def _advanced(self, view: WindowedView, after: int) -> tuple[int, int, int]:
+        """From added rows; where these are not enough, the history is read in a second pass."""
+        upto, kept = self.packer.cursor.version, self.packer.horizon
+        added = added_events(view, self.tables, after=after, upto=upto, horizon=kept)
+        keys = [added.schema[key] for key in view.keys]
+        types = [f"`{one.name}` {one.dataType.simpleString()}" for one in keys]
+        # written once and looked at twice; rows are entities that need a second pass, few if any
+        done = added.mapInArrow(
+            AdvanceTask(self.packer, after), ", ".join([COUNTS, *types])
+        ).persist()
+        try:
+            entities, written = _totals(done)
+            touched = done.where(F.col("entities").isNull()).select(*view.keys)
+            again = touched.count()
+            if not again:
+                return entities, written, 0
+            events = events_to_push(view, self.tables, upto=upto, horizon=kept, touched=touched)
+            more = self._written(events)
+            return entities + more[0], written + more[1], again
+        finally:
+            done.unpersist()
+
+
+def _totals(done: DataFrame) -> tuple[int, int]:
+    sums = [F.coalesce(F.sum(name), F.lit(0)) for name in ("entities", "written")]
+    found = done.agg(*sums).first()
+    return (0, 0) if found is None else (int(found[0]), int(found[1]))

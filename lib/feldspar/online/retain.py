@@ -28,6 +28,11 @@ class Horizon:
     retention: int
     serving_delay: int
 
+    @property
+    def oldest(self) -> int:
+        """What happened no later counts in no window that is answered."""
+        return self.floor - self.retention
+
 
 def newest_rows(rows: Sequence[StoredRow], floor: int) -> list[StoredRow]:
     """The rows that are the newest at some T >= ``floor``, oldest ``visible_at`` first.
@@ -50,8 +55,11 @@ def living_events(events: StoredEvents, horizon: Horizon) -> StoredEvents:
 
     Of an event with several versions the newest visible at the floor is kept, and all that become
     visible later; a version outside the windows stays while it hides one inside.
+
+    Returns:
+        Those events; they also say up to when what was dropped, here or before, was known.
     """
-    oldest = horizon.floor - horizon.retention
+    oldest = horizon.oldest
     ids = [one for one in events.event_id if one is not None]
     if len(set(ids)) == len(ids):
         rows = [
@@ -63,7 +71,11 @@ def living_events(events: StoredEvents, horizon: Horizon) -> StoredEvents:
         ]
     else:
         rows = _living_versions(events, horizon, oldest)
-    return events if len(rows) == len(events) else events.take(rows)
+    if len(rows) == len(events):
+        return events.forgetting(oldest)
+    kept = set(rows)
+    dropped = (time for row, time in enumerate(events.known_time) if row not in kept)
+    return events.take(rows).forgetting(max(oldest, *dropped))
 
 
 def _living_versions(events: StoredEvents, horizon: Horizon, oldest: int) -> list[int]:

@@ -5,33 +5,30 @@ Everything here is module-level and plain data; the client is opened by the task
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from itertools import chain, islice
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from feldspar.names import BATCH, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION, RETRACTED
-from feldspar.online.retain import Horizon, living_events, newest_rows
-from feldspar.online.tiling import pack_tiled
-from feldspar.spec.types import ColumnType
-from feldspar.stores.events import StoredEvents, pack_events
+from feldspar.online.advance import Added, Span, Verdict, advance
+from feldspar.online.columns import Columns, Group, groups, stored_events, stored_rows
+from feldspar.online.retain import Horizon, newest_rows
+from feldspar.online.state import EntityState, of_history, pack_state, series_of
 from feldspar.stores.online import Cursor, OnlineSettings, OnlineStore, Patience, Write
-from feldspar.stores.rows import Layout, StoredRow, pack_rows
-from feldspar.stores.tiles import TileLayout
+from feldspar.stores.rows import Layout, pack_rows
 
-_VISIBLE_AT = "_visible_at"
+AGAIN = "_again"
+COUNTS = "entities bigint, written bigint"
 _KEYS_A_CALL = 2_000
 _BYTES_A_CALL = 4_000_000
 _MILLISECOND = 1_000
 
-Group = tuple[tuple[Any, ...], dict[str, list[Any]]]
-
 
 @dataclass(frozen=True)
-class PushTask:
-    """Packs every entity of a partition and writes it; yields how many, and how many changed.
+class Packer:
+    """Makes the values of one push.
 
     Attributes:
         settings: of the online store.
@@ -49,39 +46,111 @@ class PushTask:
     cursor: Cursor
     horizon: Horizon
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with OnlineStore(self.settings, Patience.JOB) as store:
-            sink = _Sink(store, self.layout.kind, self.horizon.floor)
-            for keys, columns in groups(batches, self.keys):
-                sink.add(self._write(store.key(self.entity, keys, self.layout.view), columns))
-            sink.flush()
-        yield pa.RecordBatch.from_pydict({"entities": [sink.seen], "written": [sink.written]})
+    def whole(self, key: str, columns: Columns) -> Write:
+        """The value of an entity from all of its rows that count."""
+        if self.layout.kind == "events":
+            events = stored_events(self.layout, columns)
+            return self.of_state(key, of_history(events, self.horizon, self.layout))
+        rows = newest_rows(stored_rows(self.layout, columns), self.horizon.floor)
+        value = pack_rows(self.layout, rows, epoch=self.cursor.epoch)
+        newest = max((row.event_time for row in rows), default=self.horizon.oldest)
+        return Write(key, value, self._expires(newest))
 
-    def _write(self, key: str, columns: dict[str, list[Any]]) -> Write:
-        if self.layout.kind == "row":
-            rows = newest_rows(_rows(self.layout, columns), self.horizon.floor)
-            value = pack_rows(self.layout, rows, epoch=self.cursor.epoch)
-            times: Sequence[int] = [row.event_time for row in rows]
-        else:
-            events = living_events(_events(self.layout, columns), self.horizon)
-            value, times = self._packed(events), events.event_time
-        return Write(key, value, self._expires(times))
-
-    def _packed(self, events: StoredEvents) -> bytes:
+    def of_state(self, key: str, state: EntityState) -> Write:
+        """The value of an entity of a windowed view."""
         epoch, version = self.cursor.epoch, self.cursor.version
-        if isinstance(self.layout, TileLayout):
-            return pack_tiled(self.layout, events, self.horizon, epoch=epoch, version=version)
-        return pack_events(self.layout, events, epoch=epoch, version=version)
+        value = pack_state(self.layout, state, epoch=epoch, version=version)
+        return Write(key, value, self._expires(state.newest(series_of(self.layout))))
 
-    def _expires(self, times: Sequence[int]) -> int | None:
-        """Milliseconds at which nothing of the value counts any more, by the wall clock.
+    def _expires(self, newest: int) -> int | None:
+        """Milliseconds of the wall clock at which the floor has passed all that the value answers.
 
         Under a data clock keys stay: history does not age while nobody replays it.
         """
         if self.settings.clock == "data" or not self.horizon.retention:
             return None
-        newest = max(times, default=self.horizon.floor - self.horizon.retention)
-        return max(1, (newest + self.horizon.retention) // _MILLISECOND + 1)
+        history = self.cursor.clock - self.horizon.floor
+        return max(1, (newest + self.horizon.retention + history) // _MILLISECOND + 1)
+
+
+@dataclass(frozen=True)
+class PushTask:
+    """Packs every entity of a partition and writes it; yields how many, and how many changed."""
+
+    packer: Packer
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        packer = self.packer
+        with OnlineStore(packer.settings, Patience.JOB) as store:
+            sink = _Sink(store, packer)
+            for keys, columns in groups(batches, packer.keys):
+                sink.add(packer.whole(sink.key(keys), columns))
+            sink.flush()
+        yield pa.RecordBatch.from_pydict({"entities": [sink.seen], "written": [sink.written]})
+
+
+@dataclass(frozen=True)
+class AdvanceTask:
+    """Puts added rows into the values that the store holds.
+
+    Yields its counts without keys, and the keys of entities whose history has to be read without
+    counts.
+
+    Attributes:
+        packer: of this push.
+        after: version of gold up to which all of it was pushed.
+    """
+
+    packer: Packer
+    after: int
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        packer = self.packer
+        first = next(batches, None)
+        if first is None:
+            return
+        types = pa.schema([first.schema.field(key) for key in packer.keys])
+        entities = groups(chain([first], batches), packer.keys)
+        with OnlineStore(packer.settings, Patience.JOB) as store:
+            sink = _Sink(store, packer)
+            while page := list(islice(entities, _KEYS_A_CALL)):
+                yield _told(types, keys=self._advance(page, sink))
+            sink.flush()
+        yield _told(types, counts=(sink.seen, sink.written))
+
+    def _advance(self, page: Sequence[Group], sink: _Sink) -> list[tuple[Any, ...]]:
+        """Keys of the entities whose history has to be read."""
+        packer, cursor = self.packer, self.packer.cursor
+        span = Span(self.after, cursor.version, cursor.epoch)
+        places = [sink.key(keys) for keys, _ in page]
+        waiting = []
+        for (keys, columns), place, value in zip(page, places, sink.store.get(places), strict=True):
+            again = any(columns.get(AGAIN, ()))
+            added = Added(stored_events(packer.layout, columns), again)
+            found = advance(value, added, span, packer.horizon, packer.layout)
+            if found is Verdict.HISTORY:
+                waiting.append(keys)
+            elif isinstance(found, EntityState):
+                sink.add(packer.of_state(place, found))
+            else:
+                sink.seen += 1
+        return waiting
+
+
+def _told(
+    types: pa.Schema,
+    *,
+    counts: tuple[int, int] | None = None,
+    keys: Sequence[tuple[Any, ...]] = (),
+) -> pa.RecordBatch:
+    """Counts without keys, or keys without counts."""
+    rows: Sequence[tuple[Any, ...]] = [(None,) * len(types)] if counts else keys
+    entities, written = ([one] if counts else [None] * len(keys) for one in counts or (None, None))
+    columns = [pa.array(entities, pa.int64()), pa.array(written, pa.int64())]
+    columns += [
+        pa.array([row[place] for row in rows], field.type) for place, field in enumerate(types)
+    ]
+    return pa.RecordBatch.from_arrays(columns, ["entities", "written", *types.names])
 
 
 @dataclass
@@ -89,12 +158,15 @@ class _Sink:
     """Writes in calls of bounded size."""
 
     store: OnlineStore
-    kind: Literal["row", "events"]
-    floor: int
+    packer: Packer
     seen: int = 0
     written: int = 0
     waiting: list[Write] = field(default_factory=list)
     size: int = 0
+
+    def key(self, keys: tuple[Any, ...]) -> str:
+        """Where the value of an entity lies."""
+        return self.store.key(self.packer.entity, keys, self.packer.layout.view)
 
     def add(self, write: Write) -> None:
         self.seen += 1
@@ -105,70 +177,6 @@ class _Sink:
 
     def flush(self) -> None:
         if self.waiting:
-            self.written += self.store.write(self.waiting, kind=self.kind, floor=self.floor)
+            kind, floor = self.packer.layout.kind, self.packer.horizon.floor
+            self.written += self.store.write(self.waiting, kind=kind, floor=floor)
             self.waiting, self.size = [], 0
-
-
-def groups(batches: Iterable[pa.RecordBatch], keys: Sequence[str]) -> Iterator[Group]:
-    """The rows of each entity, column by column, from batches sorted by its keys."""
-    open_key: tuple[Any, ...] | None = None
-    pending: dict[str, list[Any]] = {}
-    for batch in batches:
-        names = batch.schema.names
-        columns = {name: _values(batch.column(name)) for name in names}
-        tuples = list(zip(*(columns[key] for key in keys), strict=True))
-        for start, stop in _runs(tuples):
-            part = {name: columns[name][start:stop] for name in names}
-            if tuples[start] == open_key:
-                for name in names:
-                    pending[name] += part[name]
-                continue
-            if open_key is not None:
-                yield open_key, pending
-            open_key, pending = tuples[start], part
-    if open_key is not None:
-        yield open_key, pending
-
-
-def _runs(tuples: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, int]]:
-    start = 0
-    for at in range(1, len(tuples) + 1):
-        if at == len(tuples) or tuples[at] != tuples[start]:
-            yield start, at
-            start = at
-
-
-def _values(column: pa.Array) -> list[Any]:
-    """Python values; the store keeps days and microseconds, but keys keep their own types."""
-    values: list[Any] = column.to_pylist()
-    return values
-
-
-def _rows(layout: Layout, columns: dict[str, list[Any]]) -> list[StoredRow]:
-    names = [name for name, _ in layout.columns]
-    packed = [_packed(columns[name], kind) for name, kind in layout.columns]
-    values = zip(*packed, strict=True) if packed else [()] * len(columns[EVENT_TIME])
-    system = (EVENT_TIME, KNOWN_TIME, BATCH, POSITION, _VISIBLE_AT)
-    held = (dict(zip(names, row, strict=True)) for row in values)
-    return list(map(StoredRow, *(columns[name] for name in system), held))
-
-
-def _events(layout: Layout, columns: dict[str, list[Any]]) -> StoredEvents:
-    return StoredEvents(
-        columns[EVENT_ID],
-        columns[EVENT_TIME],
-        columns[KNOWN_TIME],
-        columns[BATCH],
-        columns[POSITION],
-        columns[RETRACTED],
-        {name: _packed(columns[name], kind) for name, kind in layout.columns},
-    )
-
-
-def _packed(values: list[Any], kind: ColumnType) -> list[Any]:
-    if kind not in (ColumnType.TIMESTAMP, ColumnType.DATE):
-        return values
-    arrow = pa.array(values, pa.date32() if kind is ColumnType.DATE else pa.timestamp("us", "UTC"))
-    whole = pa.int32() if kind is ColumnType.DATE else pa.int64()
-    found: list[Any] = pc.cast(arrow, whole).to_pylist()
-    return found

@@ -20,7 +20,7 @@ from feldspar.compute.services.online import Answer, RequestEvent, ServiceReader
 from feldspar.errors import InputError, StoreError, UsageError
 from feldspar.graph.graph import Graph, Model
 from feldspar.graph.view import OnDemand, Service, View
-from feldspar.names import fingerprint
+from feldspar.names import value_fingerprint
 from feldspar.serving.requests import Question, event_columns
 from feldspar.spec.environment import Environment
 from feldspar.stores.experiments import Champion, Experiments
@@ -154,7 +154,7 @@ class Backend:
         """The data clock, and for each pushed view whether it is of our definition."""
         page = self.store.read(list(self.graph.views), [])
         current = {
-            name: cursor.definition == fingerprint(self.graph.view(name).definition)
+            name: cursor.definition == value_fingerprint(self.graph.view(name).definition)
             for name, cursor in page.cursors.items()
         }
         return (None if page.clock is None else from_micros(page.clock)), current

@@ -9,16 +9,16 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from feldspar.spec.types import ColumnType
 from feldspar.stores.columns import pack_column, read_column
-from feldspar.stores.rows import HEADER_BYTES, Layout, check_layout, epoch_bytes
+from feldspar.stores.rows import HEADER_BYTES, ID_BYTES, Layout, check_layout, epoch_bytes, epoch_of
 
 _SIGN = 1 << 63
 _VERSION = struct.Struct(">Q")
-_FACTS = struct.Struct("<BIqq")
+_FACTS = struct.Struct("<BIqqq")
 _OFFSET = struct.Struct("<I")
 _SPAN = struct.Struct("<II")
 _FACTS_AT = HEADER_BYTES + _VERSION.size
@@ -34,6 +34,10 @@ class StoredEvents:
     """The recent events of one entity, column by column, n of each.
 
     ``retracted`` versions say that the event is no longer this entity's.
+
+    Attributes:
+        forgotten: the greatest known_time of versions that are not kept any more, microseconds: an
+            added version that was known no later may be hidden by one of them.
     """
 
     event_id: Sequence[int | str | None]
@@ -43,6 +47,7 @@ class StoredEvents:
     position: Sequence[int]
     retracted: Sequence[bool]
     arguments: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    forgotten: int = -_SIGN
 
     def __len__(self) -> int:
         return len(self.event_time)
@@ -57,7 +62,25 @@ class StoredEvents:
             [self.position[row] for row in rows],
             [self.retracted[row] for row in rows],
             {name: [values[row] for row in rows] for name, values in self.arguments.items()},
+            self.forgotten,
         )
+
+    def joined(self, other: StoredEvents) -> StoredEvents:
+        """These events, then the others."""
+        return StoredEvents(
+            [*self.event_id, *other.event_id],
+            [*self.event_time, *other.event_time],
+            [*self.known_time, *other.known_time],
+            [*self.batch, *other.batch],
+            [*self.position, *other.position],
+            [*self.retracted, *other.retracted],
+            {name: [*values, *other.arguments[name]] for name, values in self.arguments.items()},
+            max(self.forgotten, other.forgotten),
+        )
+
+    def forgetting(self, known_time: int) -> StoredEvents:
+        """The same events, when versions known up to then were dropped."""
+        return replace(self, forgotten=max(self.forgotten, known_time))
 
     def in_order(self) -> StoredEvents:
         """Sorted by (event_time, known_time, batch, position), as packed values hold them."""
@@ -108,7 +131,22 @@ def _facts(events: StoredEvents, texts: object) -> bytes:
     # a clock as far apart as the type allows must not stop a push: such a lag is never short
     lag = max((late - time for late, time in known), default=0)
     last = max(events.known_time, default=0)
-    return _FACTS.pack(flags, len(events), last, max(-_SIGN, min(lag, _SIGN - 1)))
+    forgotten = max(-_SIGN, min(events.forgotten, _SIGN - 1))
+    return _FACTS.pack(flags, len(events), last, max(-_SIGN, min(lag, _SIGN - 1)), forgotten)
+
+
+class Stamp(NamedTuple):
+    """Whose value it is: its layout's id, the epoch of its push, the version of gold it goes to."""
+
+    layout: bytes
+    epoch: int
+    version: int
+
+
+def stamp_of(value: bytes) -> Stamp:
+    """The stamp of packed events or tiles, whatever their layout."""
+    version: int = _VERSION.unpack_from(value, HEADER_BYTES)[0] - _SIGN
+    return Stamp(value[:ID_BYTES], epoch_of(value), version)
 
 
 def unpack_events(layout: Layout, value: bytes) -> StoredEvents:
@@ -117,16 +155,7 @@ def unpack_events(layout: Layout, value: bytes) -> StoredEvents:
     Raises:
         StoreError: the value was packed by another definition of the view.
     """
-    packed = PackedEvents(layout, value)
-    return StoredEvents(
-        packed.event_id,
-        packed.times(),
-        packed.known_time,
-        packed.batch,
-        packed.position,
-        packed.retracted,
-        {name: packed.values(name)[0] for name, _ in layout.columns},
-    )
+    return PackedEvents(layout, value).stored()
 
 
 class PackedEvents:
@@ -137,19 +166,44 @@ class PackedEvents:
         settled: every event has one version and none is retracted.
         last_known: the greatest known_time, microseconds.
         longest_lag: the greatest known_time - event_time, microseconds.
+        forgotten: as in ``StoredEvents``.
 
     Raises:
         StoreError: the value was packed by another definition of the view.
     """
 
-    __slots__ = ("_layout", "_texts", "_value", "count", "last_known", "longest_lag", "settled")
+    __slots__ = (
+        "_layout",
+        "_texts",
+        "_value",
+        "count",
+        "forgotten",
+        "last_known",
+        "longest_lag",
+        "settled",
+    )
 
     def __init__(self, layout: Layout, value: bytes) -> None:
         check_layout(layout, value)
         self._layout, self._value = layout, value
-        flags, self.count, self.last_known, self.longest_lag = _FACTS.unpack_from(value, _FACTS_AT)
+        flags, self.count, self.last_known, self.longest_lag, self.forgotten = _FACTS.unpack_from(
+            value, _FACTS_AT
+        )
         self.settled = bool(flags & _SETTLED)
         self._texts = bool(flags & _TEXT_IDS)
+
+    def stored(self) -> StoredEvents:
+        """All of it, decoded."""
+        return StoredEvents(
+            self.event_id,
+            self.times(),
+            self.known_time,
+            self.batch,
+            self.position,
+            self.retracted,
+            {name: self.values(name)[0] for name, _ in self._layout.columns},
+            self.forgotten,
+        )
 
     def times(self) -> Sequence[int]:
         """event_time of each version, ascending."""

@@ -36,7 +36,7 @@ from feldspar.times import to_micros
 
 _SIGN = 1 << 63
 _SCAN = 5_000
-_EVICTS = re.compile(r"^allkeys-")
+_EVICTS = re.compile(r"^(allkeys|volatile)-")
 _HINT = "start it with: make up; or set redis.url in conf/environments"
 KeyPart = int | str | bool | datetime | date
 

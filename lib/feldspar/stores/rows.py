@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from feldspar.errors import StoreError
 from feldspar.graph.view import PlainView, View
-from feldspar.names import fingerprint
+from feldspar.names import EVENTS_PACKING, fingerprint
 from feldspar.spec.types import ColumnType
 from feldspar.stores.columns import bitmap, set_bits
 
@@ -26,7 +26,7 @@ RANK_BYTES = 32
 HEADER_BYTES = ID_BYTES + EPOCH_BYTES
 
 _SIGN = 1 << 63
-_PACKING = {"row": "row", "events": "events 2"}
+_PACKING = {"row": "row", "events": EVENTS_PACKING}
 """Kind of layout to how it is packed; another way of packing gets another name."""
 _EPOCH = struct.Struct(">Q")
 _FRAME = struct.Struct(">I5Q")
@@ -137,6 +137,12 @@ def unpack_rows(layout: Layout, value: bytes) -> tuple[StoredRow, ...]:
 def epoch_bytes(epoch: int) -> bytes:
     """The epoch of a push as it stands behind the layout's id."""
     return _EPOCH.pack(epoch)
+
+
+def epoch_of(value: bytes) -> int:
+    """The epoch of the push that packed a value."""
+    epoch: int = _EPOCH.unpack_from(value, ID_BYTES)[0]
+    return epoch
 
 
 def check_layout(layout: Layout, value: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from feldspar.graph.tiling import Series, tiling
 from feldspar.graph.view import View, WindowedView
-from feldspar.names import fingerprint
+from feldspar.names import EVENTS_PACKING, fingerprint
 from feldspar.spec.types import ColumnType
 from feldspar.stores.columns import Many, pack_column, read_many
 from feldspar.stores.events import PackedEvents, StoredEvents, pack_events
@@ -49,7 +49,7 @@ class TileLayout(Layout):
         """Eight bytes that differ whenever hops, parts, columns or the packing do."""
         parts = [f"{one.hop}:{part.name}" for one in self.series for part in one.parts]
         columns = [f"{name}:{kind.value}" for name, kind in self.columns]
-        return bytes.fromhex(fingerprint(",".join(["tiles", *parts, "events 2", *columns])))
+        return bytes.fromhex(fingerprint(",".join(["tiles", *parts, EVENTS_PACKING, *columns])))
 
     @cached_property
     def kinds(self) -> tuple[tuple[ColumnType, ...], ...]:

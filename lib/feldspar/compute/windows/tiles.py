@@ -114,7 +114,8 @@ def _mean(values: Sequence[Any]) -> float:
 
 def _m2(values: Sequence[Any]) -> float:
     mean = _mean(values)
-    return float(sum((value - mean) ** 2 for value in values))
+    # a product, not a power: that of a float raises where this is infinite
+    return float(sum((value - mean) * (value - mean) for value in values))
 
 
 def _registers(values: Sequence[Any]) -> str:

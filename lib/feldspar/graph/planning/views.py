@@ -9,7 +9,7 @@ from feldspar.graph.changes import Change, compare
 from feldspar.graph.planning.draft import Draft
 from feldspar.graph.steps import FeaturesStep, Mode, OnlineStep, Status, Step
 from feldspar.graph.view import View
-from feldspar.names import GOLD_LAYOUT, cursor, fingerprint
+from feldspar.names import GOLD_LAYOUT, cursor, value_fingerprint
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _push(draft: Draft, view: View) -> tuple[Status, str, int | None]:
         return Status.OFF, f"gold.{view.name} has no rows", None
     if pushed is None:
         return Status.RUN, "Redis holds nothing of it: push every entity", None
-    same = pushed.definition == fingerprint(view.definition)
+    same = pushed.definition == value_fingerprint(view.definition)
     if not same or pushed.generation != draft.generation("gold", view.name):
         return Status.RUN, "packed by another definition: push every entity", None
     if gold is None or ("gold", view.name) in draft.dirty:

@@ -157,6 +157,16 @@ class SparkTables:
         rows = rows_of(self.spark, files, uri=self.lake.uri(layer, name), schema=fields)
         return rows.select([F.col(f"`{field.name}`") for field in fields])
 
+    def changes(self, layer: str, name: str) -> DataFrame:
+        """The table as a stream that starts with what is there; of rewritten rows it says nothing.
+
+        Raises:
+            TableNotFoundError: there is no such table.
+        """
+        self.version(layer, name)
+        reader = self.spark.readStream.format("delta").option("skipChangeCommits", "true")
+        return reader.load(self.lake.uri(layer, name))
+
     def append(
         self, df: DataFrame, layer: str, name: str, *, txn: Txn, declared: Declared | None = None
     ) -> log.Commit:
