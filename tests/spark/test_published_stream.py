@@ -1,7 +1,8 @@
 """The published payments as a stream: after each micro-batch the store is folded at every payment's
 time, and equals the batch engine and what the publisher computed.
 
-The gate replays the payments of some customers and terminals; ``CASES=1000`` replays all of them.
+The gate replays the payments of some customers and terminals in a few micro-batches; ``CASES=1000``
+replays all of them in more.
 """
 
 from __future__ import annotations
@@ -47,9 +48,7 @@ from support.valkey import valkey
 
 pytestmark = without_published_payments
 
-SHARE = 1 if CASES >= 1000 else 20
-BATCHES = 24
-HOURS = 4
+SHARE, BATCHES, HOURS = (1, 24, 4) if CASES >= 1000 else (20, 6, 16)
 BUCKET_COUNT = 8
 
 
@@ -162,7 +161,7 @@ def _silver(spark: SparkSession, payments: pd.DataFrame, file: Path) -> DataFram
 def replayed(
     spark: SparkSession, disk: Environment, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Replayed]:
-    """Each view's gold streamed in 24 micro-batches of four hours after all that was before."""
+    """Each view's gold streamed in micro-batches of some hours after all that was before."""
     folder = tmp_path_factory.mktemp("streamed")
     pipeline = open_project_pipeline(spark, disk, folder, {"INPUT": str(PAYMENTS)})
     payments = _payments()
