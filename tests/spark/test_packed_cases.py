@@ -52,6 +52,7 @@ VIEWS = {
     "events": WindowedView(**_COMMON, aggregates=(), delay=timedelta(0), request_event="include"),
 }
 PLANS = {"rows": shapes.random_pit_plan, "events": shapes.random_window_plan}
+ROWS_A_FILE = 50
 numbers = count()
 
 
@@ -104,7 +105,8 @@ class Engine:
         if self.kind == "rows":
             rows = rows.dropna(subset=list(view.keys))
         schema = nullable(with_bucket(rows, view, 4).schema)
-        declared = Declared(schema, {BUCKETS: "4"}, partition_by=(BUCKET,))
+        limit = ROWS_A_FILE if self.kind == "events" else None
+        declared = Declared(schema, {BUCKETS: "4"}, (BUCKET,), limit)
         append_rows(rows, view, self.tables, txn=Txn(view.name, load), declared=declared)
 
 

@@ -48,7 +48,7 @@ from support.valkey import valkey
 
 pytestmark = without_published_payments
 
-SHARE, BATCHES, HOURS = (1, 24, 4) if CASES >= 1000 else (20, 6, 16)
+SHARE, BATCHES, HOURS = (1, 24, 4) if CASES >= 1000 else (40, 3, 32)
 BUCKET_COUNT = 8
 
 
