@@ -24,12 +24,12 @@ LAYOUT = Layout(
 )
 
 
-def stored(rows: list, key: oracle.Key) -> PackedEvents:
-    """What the store holds of an entity.
+def events_of(rows: list, key: oracle.Key) -> StoredEvents:
+    """The rows as an entity's events.
 
     An event that moved to another entity left a retracted version behind when it was pushed.
     """
-    events = StoredEvents(
+    return StoredEvents(
         [row.event_id for row in rows],
         [row.event_time for row in rows],
         [row.known_time for row in rows],
@@ -38,7 +38,11 @@ def stored(rows: list, key: oracle.Key) -> PackedEvents:
         [row.retracted or row.key != key for row in rows],
         {name: [row.values[name] for row in rows] for name, _ in LAYOUT.columns},
     )
-    return PackedEvents(LAYOUT, pack_events(LAYOUT, events, epoch=1, version=1))
+
+
+def stored(rows: list, key: oracle.Key) -> PackedEvents:
+    """What the store holds of an entity."""
+    return PackedEvents(LAYOUT, pack_events(LAYOUT, events_of(rows, key), epoch=1, version=1))
 
 
 def differences(asked: list, rows: list, items: list, rule) -> list[str]:

@@ -25,13 +25,13 @@ from feldspar.online import advance
 from feldspar.online.retain import Horizon
 from feldspar.online.state import of_history, pack_state, series_of, unpack_state
 from feldspar.spec.types import ColumnType
-from feldspar.stores.events import StoredEvents, stamp_of
+from feldspar.stores.events import stamp_of
 from feldspar.stores.rows import Layout
 from feldspar.stores.tiles import unpack, value_layout
 from property import frames, oracle
 from property.closeness import difference
 from property.planting import planted
-from property.test_windows_online import LAYOUT
+from property.test_windows_online import LAYOUT, events_of
 from property.test_windows_tiles import Case, cases
 
 ENGINE = "feldspar.online.advance"
@@ -76,18 +76,6 @@ class Stream:
         return fold.fold(None if value is None else unpack(self.layout, value), t, own)
 
 
-def events_of(rows: Sequence[oracle.Version]) -> StoredEvents:
-    return StoredEvents(
-        [row.event_id for row in rows],
-        [row.event_time for row in rows],
-        [row.known_time for row in rows],
-        [row.batch for row in rows],
-        [row.position for row in rows],
-        [row.retracted or row.key != KEY for row in rows],
-        {name: [row.values[name] for row in rows] for name, _ in LAYOUT.columns},
-    )
-
-
 def gold_of(rows: Sequence[oracle.Version]) -> list[oracle.Version]:
     """The rows of the entity: its own, and versions that left it."""
     own = {row.event_id for row in rows if row.key == KEY and row.event_id is not None}
@@ -117,10 +105,10 @@ class Store:
         again = any(versions[row.event_id] > 1 for row in new)
         span = engine.Span(self.after, upto, 1)
         found = engine.advance(
-            self.value, engine.Added(events_of(new), again), span, horizon, layout
+            self.value, engine.Added(events_of(new, KEY), again), span, horizon, layout
         )
         if found is engine.Verdict.HISTORY:
-            found = of_history(events_of(gold), horizon, layout)
+            found = of_history(events_of(gold, KEY), horizon, layout)
         if found is not engine.Verdict.HELD:
             packed = pack_state(layout, found, epoch=1, version=upto)
             if self.value is None or stamp_of(self.value).version < upto:

@@ -19,6 +19,8 @@ from pyspark.sql.types import ByteType, DataType, IntegerType, LongType, ShortTy
 from feldspar.errors import EngineError, nearest
 
 Plan = TypeVar("Plan")
+ROWS_OUT = 50_000
+"""Rows of a batch that a task hands back to Spark."""
 _WHOLE = (ByteType, ShortType, IntegerType, LongType)
 
 

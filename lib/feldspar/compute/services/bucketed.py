@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_type
 from pyspark.sql.types import StructField, StructType
 
-from feldspar.compute.buckets import bucket_of, by_bucket, of_each_bucket
+from feldspar.compute.buckets import ROWS_OUT, bucket_of, by_bucket, of_each_bucket
 from feldspar.compute.layout import BucketedRows
 from feldspar.compute.pit import bucketed as pit
 from feldspar.compute.pit.plan import PitPlan
@@ -26,7 +26,6 @@ from feldspar.compute.windows import bucketed as windows
 from feldspar.compute.windows.plan import WindowPlan
 
 SPINE_ROWS_AT_ONCE = 500_000
-ROWS_OUT = 50_000
 _BUCKET = "_spine_bucket"
 
 

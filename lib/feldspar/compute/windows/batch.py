@@ -14,6 +14,7 @@ from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
 from feldspar.compute.buckets import (
+    ROWS_OUT,
     Keyed,
     bucket_of,
     by_bucket,
@@ -26,7 +27,6 @@ from feldspar.compute.windows import arrow
 from feldspar.compute.windows.plan import WindowPlan
 from feldspar.errors import EngineError
 
-ROWS_OUT = 50_000
 _BUCKET = "__bucket"
 
 
@@ -66,7 +66,8 @@ def add_windows_at_events(events: DataFrame, plan: WindowPlan, *, buckets: int) 
     Args:
         events: spine and stored versions in one; all rows and columns are kept.
         plan: what to compute; its keys and its times name columns of the same frame.
-        buckets: number of hash buckets; a task holds one of them at a time.
+        buckets: number of hash buckets; a task holds the events of all of its own, and folds one
+            bucket after the other.
 
     Raises:
         EngineError: a column is absent, or an output column exists already.
