@@ -26,7 +26,6 @@ setup: $(STAMP) ## install Python packages, Java and Spark's jars (once; costs n
 
 $(STAMP): requirements.lock setup.py lib/feldspar/launch/jars.lock
 	@.ci/setup '$(VENV)' '$(PYTHON)'
-	@$(BIN)/python -m feldspar.launch.jars
 	@touch $@
 
 .PHONY: run

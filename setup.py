@@ -59,7 +59,7 @@ setup(
     description="A lakehouse feature platform: Spark, Delta, Redis and MLflow from YAML",
     package_dir={"": "lib"},
     packages=find_packages("lib"),
-    package_data={"": ["*.lock", "*.json", "*.yaml", "*.html", "*.css", "py.typed"]},
+    package_data={"": ["*.lock", "*.jar", "*.json", "*.yaml", "*.html", "*.css", "py.typed"]},
     python_requires=">=3.11,<3.13",
     install_requires=[
         "boto3>=1.37",

@@ -32,7 +32,8 @@ class Entry:
         rival: its name in the catalogue.
         data: what is read.
         do: ``run``, ``extend`` a copy of the layout, or ``prepare`` a layout anew.
-        layout_of: the data whose layout is prepared first; None: it works without.
+        layout_of: the data whose layout is prepared first; None: it works without, and
+            ``extend`` adds to an empty one.
         options: what the question asks.
         question: entries that ask the same must answer the same; empty: not compared.
         tolerance: of that comparison; 0 compares by an exact checksum first.
@@ -209,18 +210,22 @@ class Contest:
         entry, worker = one.entry, self._worker(one)
         out = _emptied(self._home / "out" / _file_name(entry.label))
         layout = self._layout(one, worker)
-        if entry.do == "extend":
-            copy = _emptied(self._home / "copy")
-            shutil.copytree(layout, copy, copy_function=os.link)
-            layout = copy
-        if entry.do == "prepare":
-            layout = _emptied(self._home / "copy")
-            layout.mkdir(parents=True)
+        if entry.do != "run":
+            layout = self._copy(layout if entry.do == "extend" else None)
         order = Order(entry.do, entry.data, layout, out, entry.options)
         usage = worker.obey(order, limit=self._limit(entry))
         # what was written reaches the disk now, and not in the time of who comes next
         os.sync()
         return usage, out
+
+    def _copy(self, layout: Path | None) -> Path:
+        """A copy to be written to; of nothing, an empty folder."""
+        copy = _emptied(self._home / "copy")
+        if layout is None or not layout.exists():
+            copy.mkdir(parents=True)
+        else:
+            shutil.copytree(layout, copy, copy_function=os.link)
+        return copy
 
     def _limit(self, entry: Entry) -> float:
         return PREPARE_LIMIT if entry.do == "prepare" else self._place.limit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +19,8 @@ from bench.rivals.catalogue import WINDOWS
 
 ROWS = 20_000_000
 TOLERANCE = 1e-9
-FULL, NEWEST, LATE = "feldspar", "feldspar, newest 1 %", "feldspar, late 1 %"
+FULL, WHOLE = "feldspar", "feldspar, gold and values of all"
+NEWEST, LATE = "feldspar, newest 1 %", "feldspar, late 1 %"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ def _generated(rows: int, folder: Path) -> Sequence[Entry]:
 
 
 def _increments(rows: int, folder: Path) -> Sequence[Entry]:
+    """What an increment does is write gold and answer for what is new.
+
+    The same done for everything is one measure of it; the other, a harder one, is the full run
+    that answers from plain files and leaves no gold for the next.
+    """
     data = payments_data.generated(rows, folder)
     splits = {NEWEST: payments_data.newest(data, folder), LATE: payments_data.late(data, folder)}
     added = [
@@ -60,7 +66,8 @@ def _increments(rows: int, folder: Path) -> Sequence[Entry]:
         )
         for label, split in splits.items()
     ]
-    return [_full("feldspar", data), *added]
+    whole = replace(_full("feldspar", data, label=WHOLE), do="extend")
+    return [_full("feldspar", data), whole, *added]
 
 
 CASES = {
@@ -78,8 +85,10 @@ CASES = {
         f"1 % more events of {ROWS:,} and their values, and the full run",
         _increments,
         [
-            Claim("newest 1 % / full", NEWEST, FULL, at_most=0.1),
-            Claim("late 1 % / full", LATE, FULL, at_most=0.25),
+            Claim("newest 1 % / gold and values of all", NEWEST, WHOLE, at_most=0.1),
+            Claim("late 1 % / gold and values of all", LATE, WHOLE, at_most=0.25),
+            Claim("newest 1 % / values of all alone", NEWEST, FULL, at_most=0.1),
+            Claim("late 1 % / values of all alone", LATE, FULL, at_most=0.25),
         ],
     ),
 }

@@ -86,7 +86,27 @@ def test_rows_and_windows_of_one_entity_take_one_pass(
     expected = window_arrow.add_windows(
         pit_arrow.add_columns(asked, versions, PIT), versions, windows
     )
-    assert rows_of(answers.toArrow()) == rows_of(expected)
+    assert rows_of(answers.frame().toArrow()) == rows_of(expected)
+
+
+def test_the_log_tells_which_values_no_file_holds(
+    spark: SparkSession, environment: Environment
+) -> None:
+    tables = SparkTables(spark, Lake.of(environment))
+    for load, (first, after) in enumerate([(10, 20), (30, 40)]):
+        rows = spark.range(first, after).selectExpr(
+            "id", "cast(id AS string) AS name", "id > 0 AS flag"
+        )
+        tables.append(
+            rows, "gold", "ids", txn=Txn("load", load), declared=Declared(nullable(rows.schema))
+        )
+    asked = [(0, 9), (0, 10), (19, 25), (20, 29), (29, 50), (15, 35), (41, 99)]
+    found = [tables.may_hold("gold", "ids", "id", *ends) for ends in asked]
+    assert found == [False, True, True, False, True, True, False]
+    assert not tables.may_hold("gold", "ids", "name", "2", "29")
+    assert tables.may_hold("gold", "ids", "name", "2", "31")
+    # no statistics are kept of yes and no
+    assert tables.may_hold("gold", "ids", "flag", low=False, high=False)
 
 
 def test_a_table_that_is_not_in_buckets_has_no_files_to_hand_out(

@@ -71,7 +71,7 @@ class Engine:
             gold = self._written(packed) if self.direct else self._framed(packed)
             planned = [Planned(VIEWS[self.kind], plan, gold) for plan in plans]
             spine = self.tables.spark.createDataFrame(packed.spine)
-            return add_planned(spine, planned, buckets=3).toArrow()
+            return add_planned(spine, planned, buckets=3).frame().toArrow()
 
         return ask
 

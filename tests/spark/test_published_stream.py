@@ -36,6 +36,7 @@ from feldspar.spec.environment import Environment
 from feldspar.spec.types import ColumnType
 from feldspar.stores.events import PackedEvents, StoredEvents, pack_events
 from feldspar.stores.online import OnlineSettings, OnlineStore
+from feldspar.stores.parts import write_folder
 from feldspar.stores.tables.bucketed import BUCKETS
 from feldspar.stores.tables.log import Txn
 from feldspar.stores.tables.spark import Declared, nullable
@@ -221,7 +222,7 @@ def test_the_stream_has_the_windows_of_the_batch_engine(replayed: Replayed, name
     columns = SpineColumns("tx_datetime", "transaction_id")
     batch = add_features(spine, service, gold, columns=columns, buckets=BUCKET_COUNT)
     file = replayed.folder / f"batch_{name}"
-    batch.write.parquet(str(file))
+    write_folder(batch, str(file), storage=pipeline.tables.lake.storage)
     names = {one: f"{one}_expected" for one in _names(name)}
 
     assert differences(pd.DataFrame(replay.found), pq.read_table(file).to_pandas(), names) == 0

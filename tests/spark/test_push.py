@@ -228,7 +228,7 @@ def test_serving_answers_an_event_as_batch_does(
     gold = {view.name: Gold(pushed.tables.read("gold", view.name)) for view in service.views}
     columns = SpineColumns("tx_datetime", "transaction_id")
     batch = add_features(spine, service, gold, columns=columns, buckets=2)
-    wanted = {row["transaction_id"]: row.asDict() for row in batch.collect()}
+    wanted = {row["transaction_id"]: row.asDict() for row in batch.frame().collect()}
     place = disk_environment(tmp_path).model_copy(
         update={"redis": RedisSpec(url=server.url), "namespace": "pushed"}
     )

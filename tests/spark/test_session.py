@@ -7,8 +7,10 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
@@ -55,6 +57,17 @@ def test_session_speaks_delta_in_utc(spark: SparkSession, environment: Environme
 def test_python_workers_run_this_interpreter(spark: SparkSession) -> None:
     doubled = spark.range(4).mapInArrow(lambda batches: batches, "id long")
     assert doubled.count() == 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="this system has no /proc")
+def test_python_workers_are_forked_with_the_kernels_loaded(spark: SparkSession) -> None:
+    def parents(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _ in batches:
+            command = Path(f"/proc/{os.getppid()}/cmdline").read_text(encoding="utf-8")
+            yield pa.RecordBatch.from_pydict({"command": [command.replace("\0", " ")]})
+
+    found = spark.range(4).mapInArrow(parents, "command string").collect()
+    assert all("-m feldspar.run.workers" in row["command"] for row in found)
 
 
 @pytest.mark.stack

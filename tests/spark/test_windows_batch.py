@@ -68,7 +68,7 @@ def test_windows_at_events_are_those_of_a_spine_of_events(
         own_arguments={name: name for name in ARGUMENTS},
     )
     whole_events = whole(spark, events)
-    answers = add_windows_at_events(whole_events, plan, buckets=buckets)
+    answers = add_windows_at_events(whole_events, plan, buckets=buckets).frame()
     expected = add_windows(whole_events, whole_events, plan, buckets=3)
     assert answers.columns == expected.columns
     assert rows_of(answers.toArrow()) == rows_of(expected.toArrow())
@@ -81,7 +81,7 @@ def test_windows_at_no_events_are_none(spark: SparkSession) -> None:
         spine_time="_event_time",
     )
     events = spark.createDataFrame(table_of_versions(0))
-    assert add_windows_at_events(events, plan, buckets=4).count() == 0
+    assert add_windows_at_events(events, plan, buckets=4).frame().count() == 0
 
 
 def test_an_empty_table_of_events_leaves_counts_of_nothing(spark: SparkSession) -> None:

@@ -10,12 +10,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
@@ -48,6 +50,8 @@ NOT_COMPARED = {"_ingested_at", "_batch", "recorded_at", "finished_at", "checked
 START = datetime(2018, 4, 1, tzinfo=UTC)
 POLL_SECONDS = 0.002
 MOST_SECONDS = 300
+DUMP_SECONDS = 10
+LOG_CHARACTERS = 20_000
 
 
 def write_payments(file: Path, *, first: int, rows: int) -> None:
@@ -131,8 +135,18 @@ class Project:
     def apply(self) -> None:
         """Runs the plan to its end."""
         process = self.start()
-        code = process.wait(MOST_SECONDS)
-        assert code == 0, (self.folder / "apply.log").read_text(encoding="utf-8")[-4000:]
+        try:
+            assert process.wait(MOST_SECONDS) == 0, self._log_end()
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGQUIT)
+            # the JVM goes on after it has written what its threads do: time to write, no more
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(DUMP_SECONDS)
+            _kill(process)
+            pytest.fail(f"the run does not end\n{self._log_end()}")
+
+    def _log_end(self) -> str:
+        return (self.folder / "apply.log").read_text(encoding="utf-8")[-LOG_CHARACTERS:]
 
     def kill_when(self, reached: Callable[[], bool]) -> None:
         """Runs the plan and kills every process of it, -9, as soon as ``reached`` is true.
@@ -150,8 +164,7 @@ class Project:
             os.killpg(process.pid, signal.SIGSTOP)
             assert reached(), "the point was passed before the processes stopped"
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(30)
+            _kill(process)
 
     def contents(self) -> dict[str, list[dict[str, Any]]]:
         """Rows of every table, sorted; without the columns that say when and in which try."""
@@ -176,6 +189,13 @@ class Project:
                 (value,) = store.get([key])
                 values[key] = None if value is None else unpack(layout, value)
         return values
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Ends a run and all processes of its group; those that have ended already are no matter."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
 
 
 def _plain(row: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from feldspar.cli.main import main
@@ -18,15 +23,20 @@ from feldspar.spec.environment import STATE_FILE, StackSpec, StorageSpec, load_e
 from feldspar.stack.lifecycle import down, status, up
 from feldspar.stack.ports import HOST, free_port
 from feldspar.stack.processes import ProcessId, is_alive, stop
+from feldspar.stack.servers import refuse_full_disk
 from feldspar.stack.state import StackState, load_state, save_state
 from feldspar.stores.objects import (
+    delete_folder,
     ensure_bucket,
+    exists,
     filesystem,
     list_files,
+    make_folder,
     probe,
     read_bytes,
     write_bytes,
 )
+from feldspar.stores.parts import PartWriter
 from support.places import LocalStack, new_project, silent
 
 SECONDS = 10.0
@@ -100,6 +110,19 @@ def test_configured_port_in_use_is_named_at_once(tmp_path: Path) -> None:
             up(tmp_path, StackSpec(s3_port=port), progress=silent)
     assert load_state(tmp_path).processes == {}
     assert seconds_since(begun) < SECONDS
+
+
+def test_a_full_disk_is_said_with_what_is_free_and_what_is_needed(tmp_path: Path) -> None:
+    more_than_any_disk = 1 << 40
+    with pytest.raises(StoreError, match=rf"{tmp_path} has [\d,]+ MiB free; .* need 1,099,511"):
+        refuse_full_disk(tmp_path, least_mib=more_than_any_disk)
+
+
+@pytest.mark.stack
+def test_volumes_of_the_s3_server_do_not_hang_on_the_free_disk(stack: LocalStack) -> None:
+    port = load_state(stack.folder).ports["master"]
+    with urllib.request.urlopen(f"http://{HOST}:{port}/dir/status", timeout=SECONDS) as answer:
+        assert json.load(answer)["Topology"]["Max"] == 4_096
 
 
 def test_down_leaves_a_stranger_with_a_reused_pid_alone(tmp_path: Path) -> None:
@@ -236,3 +259,54 @@ def test_arrow_reads_what_was_written(place: tuple[str, StorageSpec]) -> None:
     files, path = filesystem(storage, f"{root}/x")
     with files.open_input_stream(path) as stream:
         assert stream.read() == b"rows"
+
+
+@pytest.mark.stack
+def test_a_task_that_is_run_again_replaces_its_part(place: tuple[str, StorageSpec]) -> None:
+    root, storage = place
+    schema = pa.schema([("id", pa.int64())])
+    writer = PartWriter(f"{root}/out", storage, schema)
+    batch = pa.RecordBatch.from_pydict({"id": [1, 2, 3]}, schema=schema)
+
+    def torn() -> Iterator[pa.RecordBatch]:
+        yield batch
+        raise EOFError("the JVM is gone")
+
+    make_folder(f"{root}/out")
+    for _ in range(2):
+        assert writer.write(iter([batch]), part=4) == 3
+        with pytest.raises(EOFError):
+            writer.write(torn(), part=4)
+    [part] = list_files(f"{root}/out", storage)
+    assert part.uri == f"{root}/out/part-00004.parquet"
+    files, path = filesystem(storage, part.uri)
+    assert pq.read_table(path, filesystem=files).column("id").to_pylist() == [1, 2, 3]
+
+
+def test_a_task_that_outlives_its_job_writes_no_part(tmp_path: Path) -> None:
+    folder, schema = str(tmp_path / "out"), pa.schema([("id", pa.int64())])
+    storage = StorageSpec(root=str(tmp_path))
+    writer = PartWriter(folder, storage, schema)
+    batch = pa.RecordBatch.from_pydict({"id": [1]}, schema=schema)
+
+    def late() -> Iterator[pa.RecordBatch]:
+        delete_folder(folder, storage)
+        yield batch
+
+    make_folder(folder)
+    with pytest.raises(FileNotFoundError):
+        writer.write(late(), part=1)
+    with pytest.raises(FileNotFoundError):
+        writer.write(iter([batch]), part=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.stack
+def test_a_folder_is_deleted_with_all_that_is_below_it(place: tuple[str, StorageSpec]) -> None:
+    root, storage = place
+    for name in ("a/b/1", "a/2", "ab/3"):
+        write_bytes(f"{root}/{name}", b"rows", storage=storage)
+    for _ in range(2):
+        delete_folder(f"{root}/a", storage)
+    assert not exists(storage, f"{root}/a")
+    assert [file.uri for file in list_files(root, storage)] == [f"{root}/ab/3"]

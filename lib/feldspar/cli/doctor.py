@@ -20,7 +20,7 @@ from feldspar.spec.environment import Environment, load_stack
 from feldspar.stack.lifecycle import status
 from feldspar.stack.ports import is_free
 from feldspar.stack.servers import redis_command
-from feldspar.stores.objects import probe
+from feldspar.stores.objects import creates_once, probe
 
 _GIB = 1 << 30
 _LEAST_DISK = 5 * _GIB
@@ -47,6 +47,7 @@ def examine(project: Project) -> tuple[Finding, ...]:
         ("ports", _ports),
         ("servers", _servers),
         ("storage", _storage),
+        ("commits", _commits),
         ("redis", _redis),
     )
     return tuple(_safely(name, check, project) for name, check in checks)
@@ -122,6 +123,17 @@ def _storage(project: Project) -> Finding:
     probe(storage)
     where = f"{storage.root} at {storage.endpoint}" if storage.endpoint else storage.root
     return Finding("storage", well=True, found=f"{where}: answers and takes the credentials")
+
+
+def _commits(project: Project) -> Finding:
+    storage = project.environment().storage
+    if not storage.on_s3:
+        return Finding("commits", well=True, found="a folder: one driver at a time")
+    if creates_once(storage):
+        return Finding("commits", well=True, found="no driver overwrites another's")
+    found = "this server writes over an object that it was asked to create"
+    hint = "two drivers would lose commits: take a server with conditional writes (If-None-Match)"
+    return Finding("commits", well=False, found=found, hint=hint)
 
 
 def _redis(project: Project) -> Finding:

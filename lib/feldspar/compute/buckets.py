@@ -16,6 +16,7 @@ from pyspark.sql import Column, DataFrame, GroupedData
 from pyspark.sql import functions as F
 from pyspark.sql.types import ByteType, DataType, IntegerType, LongType, ShortType, StructType
 
+from feldspar.compute.timeline import narrow
 from feldspar.errors import EngineError, nearest
 
 Plan = TypeVar("Plan")
@@ -129,7 +130,7 @@ def of_each_bucket(
         return
     table = pa.Table.from_batches(batches)
     numbers = table.column(bucket).to_numpy()
-    order = np.argsort(numbers, kind="stable")
+    order = np.argsort(narrow(numbers), kind="stable")
     rows = table.drop_columns([bucket]).take(order).combine_chunks()
     found, starts = np.unique(numbers[order], return_index=True)
     for number, start, stop in zip(found, starts, [*starts[1:], len(order)], strict=True):

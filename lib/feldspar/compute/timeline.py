@@ -5,12 +5,16 @@ Entity codes are whole numbers from 0; times are int64 microseconds, before 1970
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from feldspar.compute.columns import Longs
 
 NEVER = np.iinfo(np.int64).max
 _ROOM = 2**62
+_TWO_BYTES = 1 << 16
 
 
 class Timeline:
@@ -46,6 +50,16 @@ class Timeline:
         if self._ranks is not None:
             return np.searchsorted(self._ranks, time, side="right") - 1
         return np.clip(time, self._first - 1, self._last) - self._first
+
+
+def in_order(entity: Longs, time: Longs) -> Longs:
+    """The places of rows by (entity, time); of equal ones the first stays first."""
+    return np.lexsort((time, narrow(entity)))
+
+
+def narrow(codes: Longs) -> npt.NDArray[np.integer[Any]]:
+    """Codes from 0 in two bytes, if they fit: numpy sorts those by counting, ten times as fast."""
+    return codes.astype(np.uint16) if codes.max(initial=0) < _TWO_BYTES else codes
 
 
 def running_max(entity: Longs, values: Longs) -> Longs:

@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feldspar.compute.expressions.spark import column
-from feldspar.compute.windows.departures import departures, new_departures
+from feldspar.compute.windows.departures import departures, id_range, new_departures
 from feldspar.features.layout import (
     bucket_count,
     compact,
@@ -116,8 +116,9 @@ def gold_rows(silver: DataFrame, view: View, table: Table) -> DataFrame:
 
 def _with_departures(rows: DataFrame, view: WindowedView, tables: SparkTables) -> DataFrame:
     """The rows, and what tells other entities that they took an event away."""
-    if tables.exists("gold", view.name):
-        left = new_departures(rows, tables.read("gold", view.name), view.keys)
+    ids = id_range(rows) if tables.exists("gold", view.name) else None
+    if ids is not None and tables.may_hold("gold", view.name, EVENT_ID, ids.low, ids.high):
+        left = new_departures(rows, tables.read("gold", view.name), view.keys, ids=ids)
     else:
         left = departures(rows, view.keys)
     return rows if left is None else rows.unionByName(left)

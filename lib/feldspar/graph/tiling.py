@@ -34,8 +34,11 @@ NEEDS: dict[str, tuple[PartKind, ...]] = {
     "last": ("last",),
 }
 """Function to the parts that it is finished from."""
+ADDED = ("count", "total", "m2")
+"""Kinds whose states of several tiles are plainly added up. They are never null and all of one
+type, counts too (exact up to 2 ** 53), so that a window adds up all of them at once."""
 _TYPES: dict[PartKind, ColumnType] = {
-    "count": ColumnType.BIGINT,
+    "count": ColumnType.DOUBLE,
     "total": ColumnType.DOUBLE,
     "mean": ColumnType.DOUBLE,
     "m2": ColumnType.DOUBLE,
@@ -70,13 +73,18 @@ class Series:
 
     Attributes:
         hop: microseconds.
-        parts: what is kept of a tile.
+        parts: what is kept of a tile; those that are added up come first.
         reach: how far back of T windows begin before they are rounded, microseconds.
     """
 
     hop: int
     parts: tuple[Part, ...]
     reach: int
+
+    @property
+    def added(self) -> int:
+        """How many parts are added up."""
+        return sum(part.kind in ADDED for part in self.parts)
 
     def first_edge(self, clock: int) -> int:
         """Where the oldest tile begins that counts at a clock or later."""
@@ -114,7 +122,7 @@ def _parts(view: WindowedView, hop: int) -> tuple[Part, ...]:
             key = (part.kind, part.argument)
             if key not in found or found[key].places < part.places:
                 found[key] = part
-    return tuple(found.values())
+    return tuple(sorted(found.values(), key=lambda part: part.kind not in ADDED))
 
 
 def _needed(view: WindowedView, one: Aggregate) -> Iterator[Part]:

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from feldspar.errors import UsageError
@@ -76,6 +77,16 @@ def find_java(variables: Mapping[str, str], *, without: Path | None = None) -> P
 
 def java_version(java: Path) -> int:
     """The major version of a Java program; 0 when it does not run."""
+    found = _VERSION.search(java_build(java))
+    if found is None:
+        return 0
+    major, minor = int(found.group(1)), int(found.group(2) or 0)
+    return minor if major == 1 else major
+
+
+@cache  # asked several times in a start, and each answer starts a JVM
+def java_build(java: Path) -> str:
+    """What a Java program says of its version and build; empty when it does not run."""
     try:
         answer = subprocess.run(
             [java, "-version"],
@@ -85,12 +96,8 @@ def java_version(java: Path) -> int:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return 0
-    found = _VERSION.search(answer.stderr)
-    if found is None:
-        return 0
-    major, minor = int(found.group(1)), int(found.group(2) or 0)
-    return minor if major == 1 else major
+        return ""
+    return answer.stderr
 
 
 def _candidates(variables: Mapping[str, str]) -> Iterator[tuple[str, Path]]:

@@ -108,7 +108,7 @@ def _batch(view: View, tables: SparkTables, *, version: int, at: int, buckets: i
         tables.files("gold", view.name, version=version),
     )
     plan = lookup_plan(view, keys=view.keys, time=_AT)
-    return add_planned(asked, [Planned(view, plan, gold)], buckets=buckets)
+    return add_planned(asked, [Planned(view, plan, gold)], buckets=buckets).frame()
 
 
 def _result(view: View, at: int, counts: DataFrame) -> VerifyResult:

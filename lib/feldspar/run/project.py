@@ -90,10 +90,10 @@ class Project:
         rows = read_frame(self.work.tables, spine) if isinstance(spine, str) else spine
         columns = spine_columns(rows, found, event, time=time)
         zoned = with_zone(rows, zone=event.source.zone if event is not None else None)
-        df, _ = build_training_set(
+        answers, _ = build_training_set(
             zoned, found, self.work.tables, columns=columns, event=event, as_of=as_of
         )
-        return df
+        return answers.frame()
 
     def features(
         self, service: str, rows: Rows, at: Instant | Sequence[Instant] | None = None
@@ -118,11 +118,11 @@ class Project:
         times = [(one,) for one in _instants(self.clock if at is None else at)]
         spine = frame.crossJoin(self.spark.createDataFrame(times, f"{AT} timestamp"))
         asked = _with_request(spine, found, event)
-        df, _ = build_training_set(
+        answers, _ = build_training_set(
             asked, found, self.work.tables, columns=SpineColumns(AT, None), event=None
         )
         wanted = dict.fromkeys([*spine.columns, *(one.name for one in found.outputs)])
-        return df.select(*[F.col(f"`{name}`") for name in wanted])
+        return answers.select(tuple(wanted)).frame()
 
     def to_arrow(
         self,

@@ -14,6 +14,8 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from feldspar.errors import UsageError
+from feldspar.launch.log_store import CLASS as LOG_STORE
+from feldspar.launch.log_store import SETTING as LOG_STORE_SETTING
 from feldspar.launch.submit import session_conf, submit_variables, write_properties
 from feldspar.spec.environment import Environment
 from feldspar.stores.objects import probe
@@ -28,14 +30,17 @@ def open_session(environment: Environment, *, app_name: str) -> SparkSession:
     Raises:
         UnreachableError: the storage does not answer.
         StoreError: it refuses the credentials, or there is no such bucket.
-        UsageError: no Java, missing jars, or a Spark that was started without Delta.
+        UsageError: no Java, missing jars, or a Spark that was started without Delta, or with a log
+            store that the environment does not ask for.
     """
     probe(environment.storage)
     builder = SparkSession.builder.appName(app_name)
     if _jvm_runs():
         for key, value in session_conf(environment).items():
             builder = builder.config(key, value)
-        return _with_delta(builder.getOrCreate(), environment)
+        session = _with_delta(builder.getOrCreate(), environment)
+        _refuse_other_log_store(session, environment)
+        return session
     _prepare_launch(environment)
     return builder.getOrCreate()
 
@@ -67,3 +72,17 @@ def _with_delta(session: SparkSession, environment: Environment) -> SparkSession
                 hint=f"spark-submit --properties-file {properties} jobs/<job>.py, or make the job",
             ) from error
     return session
+
+
+def _refuse_other_log_store(session: SparkSession, environment: Environment) -> None:
+    """Delta's own store for S3 loses commits of two drivers without a word."""
+    key = LOG_STORE_SETTING
+    wanted = environment.spark.conf.get(key, LOG_STORE)
+    found = session.sparkContext.getConf().get(key, "Delta's own")
+    if environment.storage.on_s3 and found != wanted:
+        properties = f".feldspar/spark/{environment.name}.conf"
+        raise UsageError(
+            f"this Spark writes Delta's log on S3 by {found}, not by {wanted}",
+            hint=f"spark-submit --properties-file {properties} jobs/<job>.py, or name the store"
+            f" that is meant in spark.conf: {key}",
+        )

@@ -15,6 +15,7 @@ from feldspar.online.rebuild import rebuild as rebuild_views
 from feldspar.online.verify import verify as verify_views
 from feldspar.run.execute import execute
 from feldspar.run.report import report_on
+from feldspar.run.warm import start_workers
 from feldspar.run.workplace import Workplace
 from feldspar.stores.deployed import observe
 from feldspar.times import from_micros, parse_instant, to_micros
@@ -49,6 +50,7 @@ def training_set(
     work: Workplace, service: str, *, spine: str, out: str, time: str | None, as_of: AsOf
 ) -> Answer:
     """Builds a training set for any spine."""
+    start_workers(work.tables.spark)
     found = work.graph.service(service)
     event = work.graph.event_of(found)
     manifest = build_training_set(
@@ -62,6 +64,7 @@ def extend(
     work: Workplace, service: str, *, spine: str, out: str, time: str | None, as_of: AsOf
 ) -> Answer:
     """Adds to a training set the rows of a spine that it does not hold."""
+    start_workers(work.tables.spark)
     found = work.graph.service(service)
     event = work.graph.event_of(found)
     done = extend_training_set(
@@ -79,6 +82,7 @@ def compare_sets(work: Workplace, left: str, right: str) -> Answer:
 
 def score(work: Workplace, service: str, *, spine: str, out: str, time: str | None) -> Answer:
     """Scores any spine with the champion."""
+    start_workers(work.tables.spark)
     model = work.graph.model_of(service)
     event = work.graph.event_of(model.service)
     scored = score_rows(

@@ -23,6 +23,7 @@ from feldspar.stack.servers import (
     PORTS,
     Server,
     new_keys,
+    refuse_full_disk,
     server,
     values_for_environments,
 )
@@ -65,9 +66,11 @@ def up(project: Path, ports: StackSpec, *, progress: Callable[[str], None]) -> U
 
     Raises:
         UsageError: a configured port is in use by another program.
-        StoreError: a server ended or did not become well in time; with the end of its log.
+        StoreError: the disk is as good as full; or a server ended or did not become well in
+            time, with the end of its log.
     """
     with _alone(project):
+        refuse_full_disk(stack_folder(project))
         state = load_state(project)
         running = {name for name in NAMES if _runs(state, name)}
         _refuse_moved_ports(state, ports, running)

@@ -33,6 +33,7 @@ _CODES = {
     ColumnType.TIMESTAMP: "q",
     ColumnType.DATE: "i",
 }
+_STRING = ColumnType.STRING
 _LENGTHS = np.dtype("<u4")
 _MANY = 150
 """From here on numpy adds up faster than Python."""
@@ -55,7 +56,7 @@ def pack_column(values: Sequence[Any], kind: ColumnType) -> bytes:
     """A column of n values; None is null."""
     present = [value is not None for value in values]
     head = _WHOLE if all(present) else _HOLED + bitmap(present)
-    if kind is ColumnType.STRING:
+    if kind is _STRING:
         texts = [b"" if value is None else value.encode() for value in values]
         lengths = np.fromiter(map(len, texts), dtype=_LENGTHS, count=len(texts))
         return b"".join([head, lengths.tobytes(), *texts])
@@ -80,13 +81,13 @@ def read_column(value: bytes, at: int, count: int, kind: ColumnType) -> tuple[Se
 
 def read_many(value: bytes, at: int, count: int, kind: ColumnType) -> Many:
     """A packed column; a long one of numbers without nulls stays an array, undecoded."""
-    if count < _MANY or value[at] or kind is ColumnType.STRING:
+    if count < _MANY or value[at] or kind is _STRING:
         return read_column(value, at, count, kind)[0]
     return np.frombuffer(value, _DENSE[kind], count, at + 1)
 
 
 def _values(value: bytes, at: int, count: int, kind: ColumnType) -> Sequence[Any]:
-    if kind is not ColumnType.STRING:
+    if kind is not _STRING:
         return _dense(count, _CODES[kind]).unpack_from(value, at)
     lengths = _dense(count, "I")
     texts = []

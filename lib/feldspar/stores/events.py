@@ -25,6 +25,8 @@ _FACTS_AT = HEADER_BYTES + _VERSION.size
 _OFFSETS_AT = _FACTS_AT + _FACTS.size
 _SETTLED, _TEXT_IDS = 1, 2
 _LONG = struct.Struct("<q")
+# an enumeration looks its members up: too slow for what is read at every request
+_BIGINT, _BOOLEAN, _STRING = ColumnType.BIGINT, ColumnType.BOOLEAN, ColumnType.STRING
 _SYSTEM = 5
 """Columns behind the view's own: event_id, known_time, batch, position, retracted."""
 
@@ -209,7 +211,7 @@ class PackedEvents:
         """event_time of each version, ascending."""
         columns = len(self._layout.columns) + _SYSTEM
         at = _OFFSETS_AT + _OFFSET.size * columns
-        times: Sequence[int] = read_column(self._value, at, self.count, ColumnType.BIGINT)[0]
+        times: Sequence[int] = read_column(self._value, at, self.count, _BIGINT)[0]
         return times
 
     def values(self, name: str) -> tuple[Sequence[Any], bool]:
@@ -225,23 +227,23 @@ class PackedEvents:
 
     @property
     def event_id(self) -> Sequence[Any]:
-        return self._system(0, ColumnType.STRING if self._texts else ColumnType.BIGINT)
+        return self._system(0, _STRING if self._texts else _BIGINT)
 
     @property
     def known_time(self) -> Sequence[int]:
-        return self._system(1, ColumnType.BIGINT)
+        return self._system(1, _BIGINT)
 
     @property
     def batch(self) -> Sequence[int]:
-        return self._system(2, ColumnType.BIGINT)
+        return self._system(2, _BIGINT)
 
     @property
     def position(self) -> Sequence[int]:
-        return self._system(3, ColumnType.BIGINT)
+        return self._system(3, _BIGINT)
 
     @property
     def retracted(self) -> Sequence[bool]:
-        return self._system(4, ColumnType.BOOLEAN)
+        return self._system(4, _BOOLEAN)
 
     def _system(self, number: int, kind: ColumnType) -> Sequence[Any]:
         return self._column(len(self._layout.columns) + number, kind)[0]

@@ -5,14 +5,18 @@ Only ``training.<name>`` can be written: the other layers have stages that own t
 
 from __future__ import annotations
 
+import json
 import re
-import uuid
+from typing import Any
 
+from py4j.protocol import Py4JJavaError
 from pyarrow import fs
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 from feldspar.errors import InputError, UsageError
 from feldspar.stores import objects
+from feldspar.stores.parts import Rows, write_file, write_folder
 from feldspar.stores.tables.lake import LAYERS
 from feldspar.stores.tables.spark import SparkTables
 
@@ -29,12 +33,44 @@ def read_frame(tables: SparkTables, name: str) -> DataFrame:
     table = _TABLE.match(name)
     if table:
         return tables.read(table.group(1), table.group(2))
-    if not objects.list_files(name, tables.lake.storage):
+    files = objects.list_files(name, tables.lake.storage)
+    if not files:
         raise InputError(
             f"{name}: no Parquet files there",
             hint=f"give a file, a folder, or a table such as silver.orders ({', '.join(LAYERS)})",
         )
-    return tables.spark.read.parquet(_spark_path(name))
+    schema = _schema_of(_spark_path(files[0].uri), tables.spark)
+    return tables.spark.read.schema(schema).parquet(_spark_path(name))
+
+
+def _schema_of(path: str, spark: SparkSession) -> StructType:
+    """The columns of a Parquet file as Spark finds them, read by the driver.
+
+    ``spark.read.parquet`` looks at one file, too, but by a job of its own: the first one of a
+    session takes three seconds and more.
+
+    Raises:
+        InputError: it is no Parquet file.
+    """
+    # pyspark has no public way to a footer; this is what its own job calls
+    jvm: Any = spark._jvm  # noqa: SLF001
+    state = spark._jsparkSession.sessionState()  # noqa: SLF001
+    hadoop, at = jvm.org.apache.parquet.hadoop, jvm.org.apache.hadoop.fs.Path(path)
+    parquet = jvm.org.apache.spark.sql.execution.datasources.parquet
+    try:
+        file = hadoop.ParquetFileReader.open(
+            hadoop.util.HadoopInputFile.fromPath(at, state.newHadoopConf())
+        )
+    except Py4JJavaError as error:
+        text = f"{path}: {error.java_exception.getMessage()}"
+        raise InputError(
+            text, hint="is it a Parquet file? name one, or a folder of them"
+        ) from error
+    footer = hadoop.Footer(at, file.getFooter())
+    file.close()
+    converter = parquet.ParquetToSparkSchemaConverter(state.conf())
+    found = parquet.ParquetFileFormat.readSchemaFromFooter(footer, converter)
+    return StructType.fromJson(json.loads(found.json()))
 
 
 def check_target(tables: SparkTables, name: str) -> None:
@@ -56,7 +92,7 @@ def check_target(tables: SparkTables, name: str) -> None:
         raise InputError(text, hint="name another folder, or a file that ends in .parquet")
 
 
-def write_frame(df: DataFrame, name: str, *, tables: SparkTables, note: str) -> None:
+def write_frame(rows: Rows, name: str, *, tables: SparkTables, note: str) -> None:
     """Writes a table, one Parquet file (the name ends in .parquet) or a folder of them.
 
     A table or a file is replaced in one step; ``note`` goes with it, into the commit or into
@@ -65,29 +101,14 @@ def write_frame(df: DataFrame, name: str, *, tables: SparkTables, note: str) -> 
     check_target(tables, name)
     table = _TABLE.match(name)
     if table:
-        tables.overwrite(df, table.group(1), table.group(2), note=note)
+        tables.overwrite(rows.frame(), table.group(1), table.group(2), note=note)
         return
     if name.endswith(".parquet"):
-        _one_file(df, name, tables)
+        write_file(rows, name, storage=tables.lake.storage)
     else:
-        df.write.parquet(_spark_path(name))
+        write_folder(rows, name, storage=tables.lake.storage)
     beside = f"{name.rstrip('/')}.manifest.json"
     objects.write_bytes(beside, note.encode(), storage=tables.lake.storage)
-
-
-def _one_file(df: DataFrame, name: str, tables: SparkTables) -> None:
-    """Spark writes folders: the one part of it is moved into place."""
-    folder = f"{name}.{uuid.uuid4().hex[:8]}"
-    filesystem, path = objects.filesystem(tables.lake.storage, folder)
-    _, target = objects.filesystem(tables.lake.storage, name)
-    try:
-        df.repartition(1).write.parquet(_spark_path(folder))
-        found = filesystem.get_file_info(fs.FileSelector(path))
-        parts = [one.path for one in found if one.base_name.startswith("part-")]
-        filesystem.move(parts[0], target)
-    finally:
-        if filesystem.get_file_info(path).type is fs.FileType.Directory:
-            filesystem.delete_dir(path)
 
 
 def _spark_path(name: str) -> str:

@@ -6,7 +6,9 @@ Tables are not read here (see ``stores.tables``). ``s3://`` and ``s3a://`` mean 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +46,7 @@ _REFUSED = {
     "401",
     "403",
 }
+_TAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _ABSENT = {"NoSuchBucket", "NoSuchKey", "404", "NotFound"}
 
 
@@ -70,6 +73,31 @@ def probe(storage: StorageSpec) -> None:
         _client(storage, answer_seconds=5, attempts=2).list_objects_v2(
             Bucket=storage.bucket, MaxKeys=1
         )
+
+
+def creates_once(storage: StorageSpec) -> bool:
+    """Whether the bucket's server refuses to create an object that is there, if so asked.
+
+    Commits of several drivers to one table hang on it. A probe object is written and removed.
+
+    Raises:
+        UnreachableError, StoreError: as ``probe``.
+    """
+    asked = f"create an object twice below {storage.root}"
+    key = f"{urlsplit(storage.root).path}/feldspar-probe-{uuid.uuid4().hex}".lstrip("/")
+    place = {"Bucket": storage.bucket, "Key": key}
+    client = _client(storage, answer_seconds=5, attempts=2)
+    with _said_clearly(storage, asked):
+        client.put_object(**place, IfNoneMatch="*")
+        try:
+            client.put_object(**place, IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _TAKEN:
+                raise
+            return True
+        finally:
+            client.delete_object(**place)
+    return False
 
 
 def ensure_bucket(storage: StorageSpec) -> None:
@@ -99,7 +127,7 @@ def list_files(uri: str, storage: StorageSpec) -> list[FileInfo]:
     Raises:
         InputError: a local path that is not there.
     """
-    if urlsplit(uri).scheme in _S3:
+    if _in_bucket(uri):
         return sorted(_listed_in_bucket(uri, storage))
     path = local_path(uri)
     if path.is_file():
@@ -112,7 +140,7 @@ def list_files(uri: str, storage: StorageSpec) -> list[FileInfo]:
 def filesystem(storage: StorageSpec, uri: str) -> tuple[fs.FileSystem, str]:
     """The Arrow file system that holds ``uri``, and the path of it there."""
     parts = urlsplit(uri)
-    if parts.scheme not in _S3:
+    if not _in_bucket(uri):
         return fs.LocalFileSystem(), str(local_path(uri))
     options: dict[str, Any] = {
         "connect_timeout": float(_SECONDS_TO_CONNECT),
@@ -144,7 +172,7 @@ def read_bytes(uri: str, storage: StorageSpec) -> bytes:
         InputError: there is no such file.
     """
     parts = urlsplit(uri)
-    if parts.scheme not in _S3:
+    if not _in_bucket(uri):
         try:
             return local_path(uri).read_bytes()
         except FileNotFoundError as error:
@@ -163,17 +191,66 @@ def read_bytes(uri: str, storage: StorageSpec) -> bytes:
 def write_bytes(uri: str, content: bytes, *, storage: StorageSpec) -> None:
     """Writes a small file; a reader sees the old content or the new, never a part."""
     parts = urlsplit(uri)
-    if parts.scheme in _S3:
+    if _in_bucket(uri):
         with _said_clearly(storage, f"write {uri}"):
             _client(storage).put_object(
                 Bucket=parts.netloc, Key=parts.path.lstrip("/"), Body=content
             )
         return
-    path = local_path(uri)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        file.write(content)
-    os.replace(file.name, path)
+    make_folder(uri.rpartition("/")[0])
+    with new_file(uri, storage) as path:
+        path.write_bytes(content)
+
+
+@contextmanager
+def new_file(uri: str, storage: StorageSpec) -> Iterator[Path]:
+    """A path on this machine to write to; what was written stands at ``uri`` afterwards.
+
+    A reader sees the old content or the new, never a part; after an error the old. The folder is
+    there (see ``make_folder``): one that was removed meanwhile is not made again.
+    """
+    parts = urlsplit(uri)
+    on_s3 = _in_bucket(uri)
+    target = local_path(uri)
+    folder = Path(tempfile.gettempdir()) if on_s3 else target.parent
+    # made by the writer, so that the file may be read by whom the user's umask says
+    path = folder / f".{uuid.uuid4().hex}"
+    try:
+        yield path
+        if on_s3:
+            with _said_clearly(storage, f"write {uri}"), path.open("rb") as content:
+                _client(storage).upload_fileobj(content, parts.netloc, parts.path.lstrip("/"))
+        else:
+            os.replace(path, target)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def make_folder(uri: str) -> None:
+    """Makes a folder that is not there; a bucket needs none."""
+    if not _in_bucket(uri):
+        local_path(uri).mkdir(parents=True, exist_ok=True)
+
+
+def delete_folder(uri: str, storage: StorageSpec) -> None:
+    """Deletes all files below a folder or prefix, if there are any.
+
+    Who still writes into a folder fails; into a prefix of a bucket anybody can write again.
+    """
+    if _in_bucket(uri):
+        found, path = filesystem(storage, uri)
+        if found.get_file_info(path).type is fs.FileType.Directory:
+            found.delete_dir(path)
+        return
+    folder = local_path(uri)
+    if folder.is_dir():
+        gone = folder.with_name(f".{uuid.uuid4().hex}")
+        os.replace(folder, gone)
+        shutil.rmtree(gone)
+
+
+def _in_bucket(uri: str) -> bool:
+    return urlsplit(uri).scheme in _S3
 
 
 def local_path(uri: str) -> Path:

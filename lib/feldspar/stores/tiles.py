@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from feldspar.graph.tiling import Series, tiling
 from feldspar.graph.view import View, WindowedView
 from feldspar.names import EVENTS_PACKING, fingerprint
@@ -32,6 +35,8 @@ _SIGN = 1 << 63
 _VERSION = struct.Struct(">Q")
 _PLACES_AT = HEADER_BYTES + _VERSION.size
 _PLACE = struct.Struct("<I")
+_DOUBLE = np.dtype("<f8")
+_BIGINT = ColumnType.BIGINT
 
 
 @dataclass(frozen=True)
@@ -161,12 +166,21 @@ class PackedSeries:
 
     def tiles(self) -> Many:
         """Which tiles, ascending."""
-        return self._read(0, ColumnType.BIGINT)
+        return self._read(0, _BIGINT)
 
     def column(self, place: int) -> Many:
         """The states of a part."""
         return self._read(place + 1, self._kinds[place])
 
+    def doubles(self, rows: int) -> npt.NDArray[np.float64]:
+        """The states of the first ``rows`` parts, doubles without nulls: a row each, undecoded."""
+        # columns of one length lie one behind the other, each behind the byte that tells of nulls
+        at = self._at + self._offset(1) + 1 if rows else 0
+        return np.ndarray((rows, self.count), _DOUBLE, self._value, at, (8 * self.count + 1, 8))
+
     def _read(self, number: int, kind: ColumnType) -> Many:
-        offset = _PLACE.unpack_from(self._value, self._at + _PLACE.size * (number + 1))[0]
-        return read_many(self._value, self._at + offset, self.count, kind)
+        return read_many(self._value, self._at + self._offset(number), self.count, kind)
+
+    def _offset(self, number: int) -> int:
+        offset: int = _PLACE.unpack_from(self._value, self._at + _PLACE.size * (number + 1))[0]
+        return offset

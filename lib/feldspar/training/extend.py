@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
+from feldspar.compute.answers import Answers
 from feldspar.compute.services.batch import SpineColumns
 from feldspar.compute.windows.functions import AsOf
 from feldspar.errors import InputError, StoreError
@@ -96,15 +96,15 @@ def extend_training_set(
     fresh = rows.select(*names).exceptAll(held.rows.select(*names))
     fresh = fresh.persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        df, newer = build_training_set(fresh, service, tables, columns=columns, event=event)
-        return _appended(held, df, newer, service=service, tables=tables, refused=refused)
+        answers, newer = build_training_set(fresh, service, tables, columns=columns, event=event)
+        return _appended(held, answers, newer, service=service, tables=tables, refused=refused)
     finally:
         fresh.unpersist()
 
 
 def _appended(
     held: HeldSet,
-    df: DataFrame,
+    answers: Answers,
     newer: Manifest,
     *,
     service: Service,
@@ -120,7 +120,7 @@ def _appended(
     note = manifest.as_json()
     # a repeat of this very write, or one beside it, is skipped by Delta
     txn = Txn(f"training-set:{held.table}", held.version)
-    ordered = df.select(*[F.col(f"`{name}`") for name in held.rows.columns])
+    ordered = answers.select(held.rows.columns).frame()
     commit = tables.append_noted(ordered, LAYER, held.table, txn=txn, note=note)
     if commit.note != note:
         text = f"{held.name} was extended by somebody else meanwhile; nothing was added"

@@ -87,10 +87,12 @@ def gather(
     event = table if model.service.event == table.name else None
     ident = table.spec.key[0] if event is not None and len(table.spec.key) == 1 else None
     columns = SpineColumns(table.source.event_time, ident)
-    df, manifest = build_training_set(spine, model.service, tables, columns=columns, event=event)
+    answers, manifest = build_training_set(
+        spine, model.service, tables, columns=columns, event=event
+    )
     manifest = manifest.reading(source, version)
     progress(f"training set {name}: features of {manifest.spine_rows:,} rows of {source}")
-    written = tables.overwrite(df, "training", name, note=manifest.as_json())
+    written = tables.overwrite(answers.frame(), "training", name, note=manifest.as_json())
     spine.unpersist()
     rows.unpersist()
     return Gathered(_read(model, tables, name, version=written), chosen, manifest, written)

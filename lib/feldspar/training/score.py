@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import DataType, DoubleType, LongType, StringType, StructField, StructType
 
+from feldspar.compute.answers import Answers
 from feldspar.compute.scoring import AnswerKind, answer_columns, model_input, probabilities
 from feldspar.compute.services.batch import SpineColumns
 from feldspar.errors import InputError, StoreError
@@ -76,10 +77,10 @@ def score(
     rows = read_frame(tables, spine)
     columns = spine_columns(rows, model.service, event, time=time)
     zoned = with_zone(rows, zone=event.source.zone if event is not None else None)
-    df, scored = score_spine(
+    answers, scored = score_spine(
         zoned, model, tables, experiments=experiments, columns=columns, event=event
     )
-    write_frame(df, out, tables=tables, note=json.dumps(asdict(scored), sort_keys=True))
+    write_frame(answers, out, tables=tables, note=json.dumps(asdict(scored), sort_keys=True))
     return scored
 
 
@@ -91,7 +92,7 @@ def score_spine(
     experiments: Experiments,
     columns: SpineColumns,
     event: Table | None = None,
-) -> tuple[DataFrame, Scored]:
+) -> tuple[Answers, Scored]:
     """The spine with the answer's columns and ``model_version``, not yet computed.
 
     Raises:
@@ -112,7 +113,7 @@ def score_spine(
     shared = tables.spark.sparkContext.broadcast(champion.estimator)
     task = _Answer(shared, model.spec.answer, champion.inputs, champion.version, schema)
     scored = Scored(model.name, champion.version, manifest.spine_rows, manifest)
-    return featured.mapInArrow(task, schema), scored
+    return featured.then(task, schema), scored
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import TimestampNTZType
 
+from feldspar.compute.answers import Answers
 from feldspar.compute.local_times import instants
 from feldspar.compute.services.batch import SpineColumns, add_features, needs_own_event
 from feldspar.compute.services.joining import Gold
@@ -58,10 +59,10 @@ def training_set(
     columns = spine_columns(rows, service, event, time=time)
     zone = event.source.zone if event is not None else None
     zoned = with_zone(rows, zone=zone)
-    df, manifest = build_training_set(
+    answers, manifest = build_training_set(
         zoned, service, tables, columns=columns, event=event, as_of=as_of
     )
-    write_frame(df, out, tables=tables, note=manifest.as_json())
+    write_frame(answers, out, tables=tables, note=manifest.as_json())
     return manifest
 
 
@@ -73,7 +74,7 @@ def build_training_set(
     columns: SpineColumns,
     event: Table | None = None,
     as_of: AsOf = "known",
-) -> tuple[DataFrame, Manifest]:
+) -> tuple[Answers, Manifest]:
     """The spine with the service's features, not yet computed, and what it is made of.
 
     Columns of the request that features need and the spine lacks are filled from silver by
@@ -92,13 +93,15 @@ def build_training_set(
         versions[f"silver.{source.name}"] = tables.version("silver", source.name)
         silver = tables.read("silver", source.name, version=versions[f"silver.{source.name}"])
         whole = _filled(spine, silver, missing, columns=columns, key=source.spec.key[0])
-    df = add_features(whole, service, gold, columns=columns, buckets=_buckets(tables), as_of=as_of)
+    answers = add_features(
+        whole, service, gold, columns=columns, buckets=_buckets(tables), as_of=as_of
+    )
     outputs = {one.name for one in service.outputs}
     rows, content = _identity(spine)
     manifest = Manifest(
         service=service.name,
         definition=fingerprint(service.definition),
-        features=makings(service, set(df.columns) - set(spine.columns)),
+        features=makings(service, set(answers.names) - set(spine.columns)),
         keys=service.keys,
         code=code_version(),
         as_of=as_of,
@@ -109,7 +112,8 @@ def build_training_set(
         tables=versions,
         created=utc_now().isoformat(),
     )
-    return df.drop(*(name for name in missing if name not in outputs)), manifest.whole()
+    kept = [name for name in answers.names if name not in missing or name in outputs]
+    return answers.select(kept), manifest.whole()
 
 
 def spine_columns(

@@ -48,12 +48,12 @@ def tables_of(spark: SparkSession, layout: Path) -> SparkTables:
     return SparkTables(spark, Lake(StorageSpec(root=str(layout)), "bench"))
 
 
-def append(rows: DataFrame, view: View, tables: SparkTables, *, count: int, load: int) -> None:
+def append(rows: DataFrame, view: View, tables: SparkTables, *, load: int) -> None:
     """Adds rows to the view's gold table as a load of its stage would."""
     if tables.exists("gold", view.name):
         buckets = int(tables.properties("gold", view.name)[BUCKETS])
     else:
-        buckets = bucket_count(count)
+        buckets = bucket_count(rows.count())
     schema = nullable(with_bucket(rows, view, buckets).schema)
     declared = Declared(schema, {BUCKETS: str(buckets)}, ("_bucket",), rows_a_file(view))
     append_rows(rows, view, tables, txn=Txn("bench", load), declared=declared)

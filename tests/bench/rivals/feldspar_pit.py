@@ -10,9 +10,11 @@ from pyspark.sql import functions as F
 from bench.inputs import ENTITY, KNOWN, TIME, PitData
 from bench.rivals.engine import Job
 from bench.rivals.feldspar_layout import append, files_of, plain_view, tables_of
-from bench.rivals.feldspar_session import FeldsparEngine
+from bench.rivals.feldspar_session import FeldsparEngine, write_answers
 from feldspar.compute.pit.plan import PitPlan
 from feldspar.compute.services.bucketed import ViewRows, add_views
+from feldspar.run.warm import start_workers
+from feldspar.stores.frames import read_frame
 
 
 class FeldsparPit(FeldsparEngine[PitData]):
@@ -25,6 +27,7 @@ class FeldsparPit(FeldsparEngine[PitData]):
         self._load(job.data, job.layout, load=1)
 
     def run(self, job: Job[PitData]) -> None:
+        start_workers(self.spark)
         data, tables = job.data, tables_of(self.spark, job.layout)
         work = []
         for view in data.views:
@@ -37,15 +40,15 @@ class FeldsparPit(FeldsparEngine[PitData]):
                 as_of="event" if job.options.get("as_of") == "event" else "known",
             )
             work.append(ViewRows(plan, files_of(plain_view(view.name, ENTITY), tables)))
-        joined = add_views(self.spark.read.parquet(data.spine), work)
-        joined.write.parquet(str(job.out))
+        joined = add_views(read_frame(tables, data.spine), work)
+        write_answers(joined, job.out)
 
     def _load(self, data: PitData, layout: Path, *, load: int) -> None:
         tables = tables_of(self.spark, layout)
         for view in data.views:
             rows = self._rows(view.folder, batch=load)
             gold = plain_view(view.name, ENTITY)
-            append(rows, gold, tables, count=rows.count(), load=load)
+            append(rows, gold, tables, load=load)
 
     def _rows(self, folder: str, *, batch: int) -> DataFrame:
         return (

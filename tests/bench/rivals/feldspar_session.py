@@ -9,8 +9,10 @@ from pyspark.sql import SparkSession
 
 from bench.inputs import Inputs
 from bench.rivals.spark_engine import SparkEngine, spark_conf
+from feldspar.compute.answers import Answers
 from feldspar.run.session import open_session
-from feldspar.spec.environment import SparkSpec
+from feldspar.spec.environment import SparkSpec, StorageSpec
+from feldspar.stores.parts import write_folder
 from support.places import disk_environment
 
 Data = TypeVar("Data", bound=Inputs)
@@ -26,3 +28,8 @@ class FeldsparEngine(SparkEngine[Data]):
         )
         environment = disk_environment(Path(own.folder)).model_copy(update={"spark": spec})
         return open_session(environment, app_name="bench")
+
+
+def write_answers(answers: Answers, out: Path) -> None:
+    """Writes a folder as ``feldspar training-set --out`` does."""
+    write_folder(answers, str(out), storage=StorageSpec(root=str(out.parent)))

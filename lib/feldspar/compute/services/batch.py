@@ -11,12 +11,12 @@ from typing import assert_never
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
+from feldspar.compute.answers import Answers
 from feldspar.compute.expressions.spark import column
 from feldspar.compute.pit.plan import PitPlan
 from feldspar.compute.services.completion import REQUEST, Completion
-from feldspar.compute.services.joining import Gold, Planned, add_planned
+from feldspar.compute.services.joining import Gold, Planned, add_planned, completed
 from feldspar.compute.services.plans import folds_own, pit_plan, window_plan
 from feldspar.compute.windows.functions import AsOf
 from feldspar.compute.windows.plan import WindowPlan
@@ -46,7 +46,7 @@ def add_features(
     columns: SpineColumns,
     buckets: int,
     as_of: AsOf = "known",
-) -> DataFrame:
+) -> Answers:
     """The spine with one column more for each feature of the service.
 
     Args:
@@ -63,7 +63,7 @@ def add_features(
         InputError: the spine lacks a column, or has one named like a feature.
     """
     _check(spine, service, columns)
-    working = _prepared(spine, service, gold=gold, columns=columns)
+    answers = Answers.of(_prepared(spine, service, gold=gold, columns=columns))
     completion = Completion(service) if service.computations else None
     for number, group in enumerate(groups := _by_entity(service.views, gold)):
         planned = [
@@ -71,14 +71,13 @@ def add_features(
             for view in group
         ]
         last = number == len(groups) - 1
-        working = add_planned(
-            working, planned, buckets=buckets, completion=completion if last else None
+        answers = add_planned(
+            answers.frame(), planned, buckets=buckets, completion=completion if last else None
         )
-    if completion is not None and not service.views:
-        schema = StructType([*working.schema, *completion.fields()])
-        working = working.mapInArrow(completion, schema)
+    if not service.views:
+        answers = completed(answers.frame(), completion)
     added = [one.name for one in service.outputs if one.name not in spine.columns]
-    return working.select(*[F.col(f"`{name}`") for name in (*spine.columns, *added)])
+    return answers.select((*spine.columns, *added))
 
 
 def _by_entity(views: Sequence[View], gold: Mapping[str, Gold]) -> list[list[View]]:

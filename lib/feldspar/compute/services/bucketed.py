@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_type
 from pyspark.sql.types import StructField, StructType
 
+from feldspar.compute.answers import Answers
 from feldspar.compute.buckets import ROWS_OUT, bucket_of, by_bucket, of_each_bucket
 from feldspar.compute.layout import BucketedRows
 from feldspar.compute.pit import bucketed as pit
@@ -71,7 +72,7 @@ class ViewRows:
 
 def add_views(
     spine: DataFrame, views: Sequence[ViewRows], *, completion: Completion | None = None
-) -> DataFrame:
+) -> Answers:
     """The spine with the columns of views that share an entity's keys.
 
     Args:
@@ -88,7 +89,8 @@ def add_views(
         _BUCKET, bucket_of(spine, first.spine_keys, spread_by=first.spine_time, buckets=buckets)
     )
     task = _Task(tuple(views), completion)
-    return by_bucket(numbered, _BUCKET, buckets=buckets).mapInArrow(task, StructType(fields))
+    moved = by_bucket(numbered, _BUCKET, buckets=buckets)
+    return Answers(moved, (task,), StructType(fields), tuple(one.name for one in fields))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import assert_never
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
+from feldspar.compute.answers import Answers
 from feldspar.compute.layout import BucketedRows
 from feldspar.compute.pit.plan import PitPlan
 from feldspar.compute.pit.union import add_columns
@@ -58,7 +59,7 @@ def add_planned(
     *,
     buckets: int,
     completion: Completion | None = None,
-) -> DataFrame:
+) -> Answers:
     """The spine with the columns of views that share an entity's keys.
 
     Args:
@@ -73,9 +74,15 @@ def add_planned(
         return add_views(spine, work, completion=completion)
     for view in views:
         spine = _moved(spine, view, buckets=buckets)
+    return completed(spine, completion)
+
+
+def completed(spine: DataFrame, completion: Completion | None) -> Answers:
+    """The spine with what a completion computes, where there is one."""
+    answers = Answers.of(spine)
     if completion is None:
-        return spine
-    return spine.mapInArrow(completion, StructType([*spine.schema, *completion.fields()]))
+        return answers
+    return answers.then(completion, StructType([*spine.schema, *completion.fields()]))
 
 
 def _moved(spine: DataFrame, view: Planned, *, buckets: int) -> DataFrame:

@@ -24,7 +24,8 @@ from feldspar.compute.columns import (
     refuse_taken,
     texts_of,
 )
-from feldspar.compute.keys import NO_KEY, key_codes
+from feldspar.compute.keys import NO_KEY, KeyCodes, key_codes
+from feldspar.compute.timeline import Timeline, in_order, narrow
 from feldspar.compute.windows.arrays import EventArrays, SpineArrays
 from feldspar.compute.windows.fold import fold
 from feldspar.compute.windows.functions import output_type
@@ -34,6 +35,8 @@ from feldspar.errors import EngineError
 EVENTS_AT_ONCE = 250_000
 """Events of a bucket that are folded together: what a kernel works on stays in a core's cache
 (20 M payments: 1.5 us of CPU an event; 2.3 us where 1.25 M were folded at once)."""
+SPARSE = 4
+"""From so many events a question on it pays to look which of them it can see."""
 
 
 def add_windows(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> pa.Table:
@@ -51,7 +54,8 @@ def add_windows(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> pa.Table
         EngineError: a column is absent, has an unusable type, or an output column exists already.
     """
     refuse_taken((item.name for item in plan.aggregations), spine.column_names)
-    asked, stored = _arrays(spine, events, plan)
+    entity = key_codes(spine, events, plan.spine_keys, plan.event_keys)
+    asked, stored = _arrays(spine, events, plan, entity=entity)
     return _with_columns(spine, _answers(asked, stored, plan, output_fields(plan, events.schema)))
 
 
@@ -61,17 +65,26 @@ def add_windows_in_bucket(
     """``add_windows`` where the events hold departures (see ``departures.py``).
 
     Entities are folded in blocks of about ``at_once`` events, or one entity where it has more.
+    Where questions are few, events that none of them can see are left out first.
     """
+    codes = key_codes(spine, events, plan.spine_keys, plan.event_keys)
+    if events is not spine and spine.num_rows * SPARSE <= events.num_rows:
+        seen = rows_in_reach(spine, events, codes, plan)
+        events, codes = events.take(seen), replace(codes, right=codes.right[seen])
     blocks = -(-events.num_rows // at_once)
     if blocks <= 1:
-        return _with_columns(spine, _in_bucket(spine, events, plan))
-    codes = key_codes(spine, events, plan.spine_keys, plan.event_keys)
+        return _with_columns(spine, _in_bucket(spine, events, plan, entity=codes))
     asked = _in_blocks(codes.left, blocks)
     stored = asked if events is spine else _in_blocks(codes.right, blocks)
     parts = []
     for rows, others in zip(asked, stored, strict=True):
         part = spine.take(rows)
-        parts.append(_in_bucket(part, part if events is spine else events.take(others), plan))
+        # codes are dense in a block too: those of it are all alike modulo the number of blocks
+        entity = KeyCodes(
+            codes.left[rows] // blocks, codes.right[others] // blocks, codes.size // blocks + 1
+        )
+        theirs = part if events is spine else events.take(others)
+        parts.append(_in_bucket(part, theirs, plan, entity=entity))
     answers = pa.concat_tables(parts)
     place = np.argsort(np.concatenate(asked), kind="stable")
     return _with_columns(spine, answers.take(place))
@@ -80,13 +93,48 @@ def add_windows_in_bucket(
 def _in_blocks(codes: Longs, blocks: int) -> list[Longs]:
     """The rows of each block; all rows of an entity are in one."""
     block = codes % blocks
-    order = np.argsort(block, kind="stable")
+    order = np.argsort(narrow(block), kind="stable")
     ends = np.cumsum(np.bincount(block, minlength=blocks))
     return np.split(order, ends[:-1])
 
 
-def _in_bucket(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> pa.Table:
-    asked, stored = _arrays(spine, events, plan)
+def rows_in_reach(spine: pa.Table, events: pa.Table, codes: KeyCodes, plan: WindowPlan) -> Longs:
+    """The stored versions that some question can see, and not too old for it.
+
+    A version counts, or hides one that does, only for a T from when it is visible on, and no more
+    than the plan's reach after both its times: the first T of its entity tells.
+
+    Args:
+        spine, events: as in ``add_windows_in_bucket``.
+        codes: of their entities.
+        plan: what is to be computed.
+
+    Returns:
+        Ascending places in ``events``; all of them under ``as_of: event``, where a version hides
+        others at any T.
+    """
+    if plan.rule.as_of == "event":
+        return np.arange(events.num_rows)
+    time = micros(spine, plan.spine_time)
+    known = codes.left >= 0 if time.valid is None else (codes.left >= 0) & time.valid
+    entity, asked = codes.left[known], time.values[known].astype(np.int64, copy=False)
+    order = in_order(entity, asked)
+    entity, asked = entity[order], asked[order]
+    happened = instants(events, plan.columns.event_time)
+    told = instants(events, plan.columns.known_time)
+    visible_at = np.maximum(happened, told + plan.rule.serving_delay)
+    first = Timeline(entity, asked).before(codes.right, visible_at)
+    there = np.flatnonzero((first < len(entity)) & (codes.right >= 0))
+    there = there[entity[first[there]] == codes.right[there]]
+    young = asked[first[there]] - plan.reach <= np.maximum(happened, told)[there]
+    seen: Longs = there[young]
+    return seen
+
+
+def _in_bucket(
+    spine: pa.Table, events: pa.Table, plan: WindowPlan, *, entity: KeyCodes
+) -> pa.Table:
+    asked, stored = _arrays(spine, events, plan, entity=entity)
     stored = replace(stored, with_departures=True)
     return _answers(asked, stored, plan, output_fields(plan, events.schema))
 
@@ -131,9 +179,10 @@ def _typed(answer: pa.Array, kind: pa.DataType) -> pa.Array:
     return (answer.cast(pa.int32()) if pa.types.is_date32(kind) else answer).cast(kind)
 
 
-def _arrays(spine: pa.Table, events: pa.Table, plan: WindowPlan) -> tuple[SpineArrays, EventArrays]:
+def _arrays(
+    spine: pa.Table, events: pa.Table, plan: WindowPlan, *, entity: KeyCodes
+) -> tuple[SpineArrays, EventArrays]:
     names = plan.columns
-    entity = key_codes(spine, events, plan.spine_keys, plan.event_keys)
     time = micros(spine, plan.spine_time)
     asked = entity.left.copy()
     if time.valid is not None:

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 from pyspark.sql.types import StructField, StructType
 
+from feldspar.compute.answers import Answers
 from feldspar.compute.buckets import (
     ROWS_OUT,
     Keyed,
@@ -60,7 +61,7 @@ def add_windows(
     )
 
 
-def add_windows_at_events(events: DataFrame, plan: WindowPlan, *, buckets: int) -> DataFrame:
+def add_windows_at_events(events: DataFrame, plan: WindowPlan, *, buckets: int) -> Answers:
     """The events themselves with one more column for each aggregation: only they move, once.
 
     Args:
@@ -75,7 +76,8 @@ def add_windows_at_events(events: DataFrame, plan: WindowPlan, *, buckets: int) 
     _check(events, events, plan)
     bucket = bucket_of(events, plan.event_keys, spread_by=plan.spine_time, buckets=buckets)
     moved = by_bucket(events.withColumn(_BUCKET, bucket), _BUCKET, buckets=buckets)
-    return moved.mapInArrow(_AtEvents(plan), _with_outputs(events, events, plan))
+    schema = _with_outputs(events, events, plan)
+    return Answers(moved, (_AtEvents(plan),), schema, tuple(schema.names))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from feldspar.compute.columns import Bools, Column, Longs, Numbers
-from feldspar.compute.timeline import Timeline
+from feldspar.compute.timeline import Timeline, in_order
 from feldspar.compute.windows import partial
 from feldspar.compute.windows.arrays import NO_EVENT, EventArrays, SpineArrays
 from feldspar.compute.windows.functions import AggregationPlan, Need
@@ -60,7 +60,7 @@ def fold(
             where the own event has to be folded in.
     """
     asked = np.flatnonzero(spine.entity >= 0)
-    asked = asked[np.lexsort((spine.time[asked], spine.entity[asked]))]
+    asked = asked[in_order(spine.entity[asked], spine.time[asked])]
     question = _questions(spine, asked)
     seen = states(events, rule)
     folder = _Folder(question, seen, rule)
@@ -134,7 +134,7 @@ class _Folder:
         settled = Timeline(entity, seen.ranged_from[self._ranged])
         self._settled = settled.until(question.entity, question.time)
         self._stops: dict[int, Longs] = {}
-        self._own_at = _places(seen.event_id[self._ranged], question.own_event)
+        self._own_at = _places(*_own_events(entity, seen.event_id[self._ranged], question))
 
     def _stop(self, new: Longs, raster: int) -> Longs:
         """Where windows end among the settled states; the same for all on one raster."""
@@ -207,6 +207,21 @@ class _Folder:
 def _questions(spine: SpineArrays, asked: Longs) -> Questions:
     own = np.full(len(asked), NO_EVENT) if spine.own_event is None else spine.own_event[asked]
     return Questions(spine.entity[asked], spine.time[asked], own)
+
+
+def _own_events(entity: Longs, event_id: Longs, question: Questions) -> tuple[Longs, Longs]:
+    """Ids of the rows' events, none twice, and of the questions' own events among them.
+
+    Where events out of reach were left out, one that moved may stand in the entity that it left,
+    too: no question there sees it any more, but the row must not be taken for another entity's.
+    """
+    if bool((np.bincount(event_id[event_id != NO_EVENT]) <= 1).all()):
+        return event_id, question.own_event
+    ids = np.concatenate((event_id, question.own_event))
+    entities = np.concatenate((entity, question.entity))
+    codes = np.unique(entities * (ids.max() + 1) + ids, return_inverse=True)[1]
+    codes[ids == NO_EVENT] = NO_EVENT
+    return codes[: len(event_id)], codes[len(event_id) :]
 
 
 def _places(event_id: Longs, wanted: Longs) -> Longs:

@@ -25,6 +25,7 @@ from feldspar.compute.windows.values import answer
 from feldspar.graph.tiling import Part, PartKind, Series
 
 Order = tuple[int, int, int, int]
+_SUM = np.add.reduce
 Many = Sequence[Any] | npt.NDArray[Any]
 """A short column, or a long one of numbers that is not decoded."""
 
@@ -56,6 +57,9 @@ class StoredTiles(Protocol):
 
     def column(self, place: int) -> Many:
         """The states of a part."""
+
+    def doubles(self, rows: int) -> npt.NDArray[np.float64]:
+        """The states of the first ``rows`` parts, a row each."""
 
 
 class Tiled(Protocol):
@@ -181,7 +185,7 @@ class TiledFold:
     ) -> None:
         self.rule = rule
         self._events = OnlineFold(aggregations, rule)
-        self._series = [(one.hop, _by_window(aggregations, one)) for one in series]
+        self._series = [(one.hop, one.added, _by_window(aggregations, one)) for one in series]
         self._places = [
             {(part.kind, part.argument): place for place, part in enumerate(one.parts)}
             for one in series
@@ -191,6 +195,7 @@ class TiledFold:
         """Every aggregation at ``t`` (microseconds), no earlier than the push of the tiles."""
         return self.fold_with_newest(tiled, t, own)[0]
 
+    @np.errstate(invalid="ignore", over="ignore")
     def fold_with_newest(
         self, tiled: Tiled | None, t: int, own: OwnEvent | None = None
     ) -> tuple[dict[str, Any], int | None]:
@@ -201,38 +206,24 @@ class TiledFold:
         current = self._events.current(None if tiled is None else tiled.events, t, own)
         if tiled is None:
             return self._events.answers(current, t, own), None
-        last = bisect_right(current.times, t - self.rule.delay)
-        ends = [
-            min((int(tiles[-1]) + 1) * hop, t - self.rule.delay)
-            for hop, tiles in self._ends(tiled)
-            if len(tiles)
-        ]
-        newest = max([*current.times[last - 1 : last], *ends], default=None)
-        return self._answers(tiled, current, t, own), newest
-
-    def _ends(self, tiled: Tiled) -> list[tuple[int, Many]]:
-        return [(hop, tiled.series(place).tiles()) for place, (hop, _) in enumerate(self._series)]
-
-    def _answers(
-        self, tiled: Tiled, current: Current | Nothing, t: int, own: OwnEvent | None
-    ) -> dict[str, Any]:
+        latest = t - self.rule.delay
+        last = bisect_right(current.times, latest)
+        newest = list(current.times[last - 1 : last])
         folded = own.arguments if own is not None and self.rule.folds_own else None
         found: dict[str, Any] = {}
-        for place, (hop, windows) in enumerate(self._series):
-            stored = tiled.series(place)
-            reading = _Reading(stored, self._places[place])
-            tiles = stored.tiles()
+        for place, (hop, added, windows) in enumerate(self._series):
+            reading = _Reading(tiled.series(place), self._places[place], added)
+            if len(reading.tiles):
+                newest.append(min((int(reading.tiles[-1]) + 1) * hop, latest))
             for window, items in windows:
                 old, new = self.rule.edges(t, window, hop)
-                reading.start = bisect_left(tiles, old // hop)
-                reading.stop = bisect_right(tiles, new // hop - 1)
-                times = current.times
-                start, stop = bisect_right(times, old), bisect_right(times, new)
+                reading.choose(old // hop, new // hop)
+                start, stop = bisect_right(current.times, old), bisect_right(current.times, new)
                 head = Head(current, start, stop, folded)
                 for item in items:
                     value = _FINISH[item.function](item, reading, head)
                     found[item.name] = item.default if value is None else value
-        return found
+        return found, max(newest, default=None)
 
 
 def _by_window(
@@ -248,12 +239,29 @@ def _by_window(
 class _Reading:
     """Columns of one series, decoded once, and the tiles of one window among them."""
 
+    __slots__ = ("_columns", "_doubles", "_part", "_places", "_stored", "_sums", "tiles")
+
     def __init__(
-        self, stored: StoredTiles, places: Mapping[tuple[PartKind, str | None], int]
+        self, stored: StoredTiles, places: Mapping[tuple[PartKind, str | None], int], added: int
     ) -> None:
         self._stored, self._places = stored, places
+        self._doubles = stored.doubles(added)
         self._columns: dict[int, Many] = {}
-        self.start, self.stop = 0, 0
+        self._part = slice(0, 0)
+        self._sums: list[float] = []
+        self.tiles = stored.tiles()
+
+    def choose(self, first: int, end: int) -> None:
+        """The window of the tiles from ``first`` until before ``end``."""
+        if isinstance(self.tiles, np.ndarray):
+            self._part = slice(*self.tiles.searchsorted((first, end)).tolist())
+        else:
+            self._part = slice(bisect_left(self.tiles, first), bisect_left(self.tiles, end))
+        self._sums = _SUM(self._doubles[:, self._part], axis=1).tolist()
+
+    def added(self, kind: PartKind, argument: str | None) -> float:
+        """The states of a part in the window, added up."""
+        return self._sums[self._places[kind, argument]]
 
     def part(self, kind: PartKind, argument: str | None) -> Many:
         """The states of a part in the window."""
@@ -261,17 +269,12 @@ class _Reading:
         column = self._columns.get(place)
         if column is None:
             column = self._columns[place] = self._stored.column(place)
-        return column[self.start : self.stop]
-
-
-def _added(values: Many) -> Any:
-    return values.sum().item() if isinstance(values, np.ndarray) else sum(values)
+        return column[self._part]
 
 
 def _count(item: AggregationPlan, tiles: _Reading, head: Head) -> int:
-    counted: int = _added(tiles.part("count", item.argument))
     more = head.count() if item.argument is None else len(head.values(item.argument))
-    return counted + more
+    return int(tiles.added("count", item.argument)) + more
 
 
 def _sum(item: AggregationPlan, tiles: _Reading, head: Head) -> float | None:
@@ -285,7 +288,7 @@ def _avg(item: AggregationPlan, tiles: _Reading, head: Head) -> float | None:
 
 def _total_of(item: AggregationPlan, tiles: _Reading, head: Head) -> float:
     assert item.argument is not None
-    return float(_added(tiles.part("total", item.argument)) + sum(head.values(item.argument)))
+    return float(tiles.added("total", item.argument) + sum(head.values(item.argument)))
 
 
 def _extreme(item: AggregationPlan, tiles: _Reading, head: Head) -> Any:
@@ -296,7 +299,6 @@ def _extreme(item: AggregationPlan, tiles: _Reading, head: Head) -> Any:
     return answer(item, [*known, *head.values(item.argument)])
 
 
-@np.errstate(invalid="ignore", over="ignore")
 def _spread(item: AggregationPlan, tiles: _Reading, head: Head) -> float | None:
     """The merge of all tiles at once, and of each other event as a set of one."""
     assert item.argument is not None
@@ -307,7 +309,7 @@ def _spread(item: AggregationPlan, tiles: _Reading, head: Head) -> float | None:
     if count < 2:
         return None
     off = means - (sizes * means).sum() / count
-    within = float(_added(tiles.part("m2", item.argument)))
+    within = tiles.added("m2", item.argument)
     variance = (within + float((sizes * off * off).sum())) / (float(count) - 1)
     return sqrt(variance) if item.function == "stddev" else variance
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from feldspar.compute.columns import Bools, Longs
-from feldspar.compute.timeline import NEVER, later_min, running_max
+from feldspar.compute.timeline import NEVER, in_order, later_min, running_max
 from feldspar.compute.windows.arrays import NO_EVENT, EventArrays
 from feldspar.compute.windows.rule import WindowRule
 
@@ -68,7 +68,7 @@ def states(events: EventArrays, rule: WindowRule) -> States:
 
 
 def _in_order(events: EventArrays, rows: Longs) -> Longs:
-    rows = rows[np.lexsort((events.event_time[rows], events.entity[rows]))]
+    rows = rows[in_order(events.entity[rows], events.event_time[rows])]
     entity, time = events.entity[rows], events.event_time[rows]
     tied = np.zeros(len(rows) + 1, dtype=np.bool_)
     tied[1:-1] = (entity[1:] == entity[:-1]) & (time[1:] == time[:-1])
@@ -103,7 +103,7 @@ def _intervals(events: EventArrays, rule: WindowRule) -> tuple[Longs, Longs]:
 
 def _overtaken(entity: Longs, visible_at: Longs) -> Bools:
     """Rows, sorted by (entity, event_time), that many later ones became visible before."""
-    order = np.lexsort((visible_at, entity))
+    order = in_order(entity, visible_at)
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     overtaken: Bools = place - np.arange(len(order)) > OVERTAKEN_BY

@@ -188,6 +188,22 @@ def amounts(lake: Lake, layer: str, name: str, *, version: int) -> tuple[int, in
     return int(rows), int(size), files.num_rows
 
 
+def may_hold(lake: Lake, layer: str, name: str, *, column: str, low: object, high: object) -> bool:
+    """Whether a file of the newest version may have a value from ``low`` to ``high``.
+
+    A file whose statistics do not tell may have any.
+    """
+    files = pa.table(open_table(lake, layer, name).get_add_actions(flatten=True))
+    ends = (f"min.{column}", f"max.{column}")
+    if not files.num_rows or not set(ends) <= set(files.column_names):
+        return bool(files.num_rows)
+    least, most = (files[end] for end in ends)
+    apart = pc.or_(
+        pc.less(most, pa.scalar(low, most.type)), pc.greater(least, pa.scalar(high, least.type))
+    )
+    return not bool(pc.all(pc.fill_null(apart, fill_value=False)).as_py())
+
+
 @dataclass(frozen=True)
 class AddedFile:
     """A data file, the version that added it, and when (microseconds since the epoch)."""

@@ -102,6 +102,14 @@ class SparkTables:
             return None
         return bucketed_table(self.lake, layer, name, version=version)
 
+    def may_hold(self, layer: str, name: str, column: str, low: object, high: object) -> bool:
+        """Whether some row may have a value from ``low`` to ``high``, as the files' statistics say.
+
+        Raises:
+            TableNotFoundError: there is no such table.
+        """
+        return log.may_hold(self.lake, layer, name, column=column, low=low, high=high)
+
     def rows_at(self, layer: str, name: str, *, version: int) -> int:
         """Rows of one version of a table, as its files count them."""
         return log.rows_between(self.lake, layer, name, after=None, upto=version)
