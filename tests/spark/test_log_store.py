@@ -119,6 +119,7 @@ def test_a_session_with_another_store_than_is_asked_for_is_refused(
     other = environment.spark.model_copy(update={"conf": {SETTING: "other.Store"}})
     with pytest.raises(UsageError, match=rf"on S3 by {CLASS}, not by other\.Store"):
         open_session(environment.model_copy(update={"spark": other}), app_name="other")
+    assert spark.conf.get(SETTING) == CLASS
 
 
 def test_a_commit_is_written_once(direct: LogStore, storage: StorageSpec, commit: str) -> None:

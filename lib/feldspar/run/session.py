@@ -9,7 +9,7 @@ import os
 import shlex
 
 from py4j.protocol import Py4JJavaError
-from pyspark import SparkContext
+from pyspark import SparkConf, SparkContext
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
@@ -34,15 +34,14 @@ def open_session(environment: Environment, *, app_name: str) -> SparkSession:
             store that the environment does not ask for.
     """
     probe(environment.storage)
-    builder = SparkSession.builder.appName(app_name)
-    if _jvm_runs():
-        for key, value in session_conf(environment).items():
-            builder = builder.config(key, value)
-        session = _with_delta(builder.getOrCreate(), environment)
-        _refuse_other_log_store(session, environment)
-        return session
-    _prepare_launch(environment)
-    return builder.getOrCreate()
+    if not _jvm_runs():
+        _prepare_launch(environment)
+        return SparkSession.builder.appName(app_name).getOrCreate()
+    settings = session_conf(environment)
+    conf = SparkConf().setAppName(app_name).setAll(list(settings.items()))
+    # before a running session takes the settings: who is refused must leave it as it was
+    _refuse_other_log_store(SparkContext.getOrCreate(conf), environment)
+    return _with_delta(SparkSession.builder.config(map={**settings}).getOrCreate(), environment)
 
 
 def _jvm_runs() -> bool:
@@ -74,11 +73,11 @@ def _with_delta(session: SparkSession, environment: Environment) -> SparkSession
     return session
 
 
-def _refuse_other_log_store(session: SparkSession, environment: Environment) -> None:
+def _refuse_other_log_store(context: SparkContext, environment: Environment) -> None:
     """Delta's own store for S3 loses commits of two drivers without a word."""
     key = LOG_STORE_SETTING
     wanted = environment.spark.conf.get(key, LOG_STORE)
-    found = session.sparkContext.getConf().get(key, "Delta's own")
+    found = context.getConf().get(key, "Delta's own")
     if environment.storage.on_s3 and found != wanted:
         properties = f".feldspar/spark/{environment.name}.conf"
         raise UsageError(
