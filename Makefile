@@ -32,6 +32,10 @@ $(STAMP): requirements.lock setup.py lib/feldspar/launch/jars.lock
 run: up ## do the main job: source to score; INPUT=<file or folder> takes your payments
 	$(FELDSPAR) apply
 
+.PHONY: stream
+stream: up ## keep tables and Redis up to date, round after round, until Ctrl-C
+	$(FELDSPAR) stream
+
 .PHONY: plan
 plan: up ## show the steps that `make run` would take, each with its reason
 	$(FELDSPAR) plan

@@ -7,6 +7,7 @@ FeldsparError                  exit code 1
 ├── EngineError                a computation was asked for that has no defined answer
 ├── StoreError                 an outside system answered badly
 │   ├── UnreachableError       it did not answer at all: worth a retry
+│   ├── OvertakenError         another run has taken over: this one wrote nothing more
 │   └── TableNotFoundError     the table is not there
 ├── PlanBlockedError           a breaking change waits for --accept
 └── LedgerError                rows in and rows out do not add up: nothing may hide this
@@ -90,6 +91,10 @@ class StoreError(FeldsparError):
 
 class UnreachableError(StoreError):
     """An outside system did not answer: worth a retry."""
+
+
+class OvertakenError(StoreError):
+    """Another run has taken over what this one was about to write."""
 
 
 class TableNotFoundError(StoreError):

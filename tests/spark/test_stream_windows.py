@@ -81,7 +81,7 @@ def test_a_stream_equals_gold_after_every_micro_batch(shop: Shop, tmp_path: Path
         if part == 1:
             # as if stopped before its end: values are newer than what the cursor says
             for name, cursor in before.items():
-                shop.store.set_cursor(name, cursor)
+                shop.store.set_cursor(name, cursor, before=shop.store.cursor(name))
         else:
             shop.push(NOON + part * DAY / 3, after=part)
             wrong += shop.differences(NOON + part * DAY / 3, NOON + (part + 2.3) * DAY)

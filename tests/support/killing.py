@@ -9,34 +9,41 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyarrow.fs import FileSelector
 
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
+from feldspar.graph.plan import plan
 from feldspar.graph.view import PlainView
 from feldspar.launch.submit import submit_command, submit_variables
-from feldspar.spec.environment import Environment, load_environment
+from feldspar.run.stream import STREAMED
+from feldspar.spec.environment import Environment, StorageSpec, load_environment
 from feldspar.spec.loading import load_definitions
+from feldspar.stores import objects
+from feldspar.stores.deployed import observe_data
 from feldspar.stores.events import unpack_events
 from feldspar.stores.online import OnlineStore
 from feldspar.stores.rows import layout_of, unpack_rows
 from feldspar.stores.tables import arrow
 from feldspar.stores.tables.lake import Lake
+from feldspar.stores.tables.log import FENCE
 from support.places import QUICK_JAVA, REPOSITORY
 from support.small_project import write_project
 
 ENVIRONMENT = """\
 namespace: killed
 clock: data
-storage: {{root: lake}}
+storage: {storage}
 redis: {{url: "{redis}"}}
 mlflow: {{tracking_uri: "sqlite:///{folder}/mlflow.db"}}
 spark:
@@ -46,7 +53,17 @@ spark:
     spark.sql.shuffle.partitions: "2"
     spark.driver.extraJavaOptions: {java}
 """
-NOT_COMPARED = {"_ingested_at", "_batch", "recorded_at", "finished_at", "checked_at", "modified"}
+# versions of a source count the marks of runs too, and columns that say when and in which try
+NOT_COMPARED = {
+    "after_version",
+    "upto_version",
+    "_ingested_at",
+    "_batch",
+    "recorded_at",
+    "finished_at",
+    "checked_at",
+    "modified",
+}
 START = datetime(2018, 4, 1, tzinfo=UTC)
 POLL_SECONDS = 0.002
 MOST_SECONDS = 300
@@ -69,113 +86,192 @@ def write_payments(file: Path, *, first: int, rows: int) -> None:
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+ON_S3 = (
+    "{{root: '{root}', endpoint: '{endpoint}', access_key: '${{KEY}}', secret_key: '${{WORD}}'}}"
+)
+
+
 @dataclass(frozen=True)
 class Project:
-    """A project folder with a lake of its own and a server for Redis."""
+    """A project folder with a lake of its own and a server for Redis.
+
+    ``variables``: what its processes are given beside this one's.
+    """
 
     folder: Path
     redis: str
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def make(folder: Path, redis: str) -> Project:
-        """Writes definitions, jobs and one file of payments; there is no model to train."""
+    def make(folder: Path, redis: str, s3: StorageSpec | None = None) -> Project:
+        """Writes definitions, jobs and one file of payments; there is no model to train.
+
+        Args:
+            folder: an empty one.
+            redis: URL of a server of its own.
+            s3: where its lake is to be; None: in the folder.
+        """
         conf = write_project(folder)
         shutil.rmtree(conf / "models")
         (conf / "environments").mkdir()
-        text = ENVIRONMENT.format(redis=redis, folder=folder, java=QUICK_JAVA)
+        storage, variables = "{root: lake}", dict[str, str]()
+        if s3 is not None:
+            storage = ON_S3.format(root=f"{s3.root}/{folder.name}", endpoint=s3.endpoint)
+            variables = {"KEY": s3.access_key or "", "WORD": s3.secret_key or ""}
+        text = ENVIRONMENT.format(redis=redis, folder=folder, java=QUICK_JAVA, storage=storage)
         (conf / "environments" / "disk.yaml").write_text(text, encoding="utf-8")
         shutil.copytree(REPOSITORY / "jobs", folder / "jobs")
         write_payments(folder / "data" / "payments" / "first.csv", first=0, rows=600)
-        return Project(folder, redis)
+        return Project(folder, redis, variables)
 
-    @property
+    @cached_property
     def environment(self) -> Environment:
         """conf/environments/disk.yaml."""
-        return load_environment(self.folder / "conf", "disk", {})
+        return load_environment(self.folder / "conf", "disk", self.variables)
+
+    @property
+    def lake(self) -> Lake:
+        """Its tables."""
+        return Lake.of(self.environment)
 
     @property
     def graph(self) -> Graph:
         """The compiled definitions."""
         return compile_graph(load_definitions(self.folder / "conf", {}))
 
-    def table(self, layer: str, name: str) -> Path:
-        """The folder of a table."""
-        return self.folder / "lake" / "killed" / layer / name
-
-    def log(self, layer: str, name: str) -> list[Path]:
-        """The commits of a table."""
-        return list((self.table(layer, name) / "_delta_log").glob("*.json"))
-
-    def commits(self, layer: str, name: str) -> int:
-        """How many versions a table has."""
-        return len(self.log(layer, name))
+    def commits(self, layer: str, name: str) -> list[str]:
+        """The texts of a table's commits, but for those that only shut out earlier runs."""
+        texts = [self._text(uri) for uri in self._files(layer, name, "_delta_log", end=".json")]
+        return [text for text in texts if FENCE not in text]
 
     def data_files(self, layer: str, name: str) -> int:
         """How many files of rows lie in a table's folder, committed or not."""
-        return len(list(self.table(layer, name).glob("*.parquet")))
+        return len(self._files(layer, name, end=".parquet"))
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """``jobs/apply.py`` by spark-submit, leading a process group of its own."""
+    def _files(self, layer: str, name: str, *below: str, end: str) -> list[str]:
+        uri = "/".join([self.lake.uri(layer, name), *below])
+        filesystem, path = objects.filesystem(self.environment.storage, uri)
+        found = filesystem.get_file_info(FileSelector(path, allow_not_found=True))
+        return sorted(f"{uri}/{one.base_name}" for one in found if one.base_name.endswith(end))
+
+    def _text(self, uri: str) -> str:
+        # a commit never changes: S3 is asked once
+        if uri not in self._texts:
+            self._texts[uri] = objects.read_bytes(uri, storage=self.environment.storage).decode()
+        return self._texts[uri]
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        return {}
+
+    def start(self, job: str = "apply", *words: str) -> subprocess.Popen[bytes]:
+        """A job by spark-submit, leading a process group of its own."""
         command = submit_command(
             self.environment,
-            self.folder / "jobs" / "apply.py",
-            ["--conf", str(self.folder / "conf"), "--env", "disk"],
-            variables=dict(os.environ),
+            self.folder / "jobs" / f"{job}.py",
+            [*words, "--conf", str(self.folder / "conf"), "--env", "disk"],
+            variables=self._variables,
         )
-        with (self.folder / "apply.log").open("ab") as log:
+        with (self.folder / "run.log").open("ab") as log:
             return subprocess.Popen(
                 command,
-                env=submit_variables(self.environment, os.environ),
+                env=submit_variables(self.environment, self._variables),
                 stdout=log,
                 stderr=log,
                 process_group=0,
                 cwd=self.folder,
             )
 
+    @property
+    def _variables(self) -> dict[str, str]:
+        return {**os.environ, **self.variables}
+
     def apply(self) -> None:
         """Runs the plan to its end."""
-        process = self.start()
+        assert self.code_of(self.start()) == 0, self.log_end()
+
+    def code_of(self, process: subprocess.Popen[bytes]) -> int:
+        """The exit code of a run that is let go on to its end."""
         try:
-            assert process.wait(MOST_SECONDS) == 0, self._log_end()
+            return process.wait(MOST_SECONDS)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGQUIT)
             # the JVM goes on after it has written what its threads do: time to write, no more
             with suppress(subprocess.TimeoutExpired):
                 process.wait(DUMP_SECONDS)
             _kill(process)
-            pytest.fail(f"the run does not end\n{self._log_end()}")
+            pytest.fail(f"the run does not end\n{self.log_end()}")
 
-    def _log_end(self) -> str:
-        return (self.folder / "apply.log").read_text(encoding="utf-8")[-LOG_CHARACTERS:]
+    def log_end(self) -> str:
+        """The last words of its runs."""
+        return (self.folder / "run.log").read_text(encoding="utf-8")[-LOG_CHARACTERS:]
 
     def kill_when(self, reached: Callable[[], bool]) -> None:
-        """Runs the plan and kills every process of it, -9, as soon as ``reached`` is true.
-
-        The group is stopped first: the state that was seen is the state that is left.
-        """
+        """Runs the plan and kills every process of it, -9, as soon as ``reached`` is true."""
         process = self.start()
-        until = time.monotonic() + MOST_SECONDS
-        pause = threading.Event()
         try:
-            while not reached():
-                assert process.poll() is None, "the run ended before it reached the point"
-                assert time.monotonic() < until, "the run never reached the point"
-                pause.wait(POLL_SECONDS)
-            os.killpg(process.pid, signal.SIGSTOP)
-            assert reached(), "the point was passed before the processes stopped"
+            self.stop_when(reached, process)
         finally:
             _kill(process)
 
+    def stop_when(self, reached: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+        """Stops every process of a run as soon as ``reached`` is true.
+
+        The state that was seen is the state that is left.
+        """
+        self.wait_for(reached, process)
+        os.killpg(process.pid, signal.SIGSTOP)
+        assert reached(), "the point was passed before the processes stopped"
+
+    def let_go(self, process: subprocess.Popen[bytes]) -> None:
+        """Lets a stopped run go on."""
+        os.killpg(process.pid, signal.SIGCONT)
+
+    @contextmanager
+    def streaming(self) -> Iterator[subprocess.Popen[bytes]]:
+        """``jobs/stream.py`` beside the caller; killed at the end."""
+        process = self.start("stream", "--every", "1s")
+        try:
+            yield process
+        finally:
+            _kill(process)
+
+    def nothing_waits(self) -> bool:
+        """Whether a stream has brought everything to its end."""
+        store = OnlineStore.of(self.environment)
+        observed = observe_data(self.graph, self.environment, store=store)
+        return not plan(self.graph, observed).of(*STREAMED).to_run
+
+    def wait_for(self, reached: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+        """Waits for a state that a run is to come to."""
+        until = time.monotonic() + MOST_SECONDS
+        pause = threading.Event()
+        while not reached():
+            assert process.poll() is None, f"the run ended before that\n{self.log_end()}"
+            assert time.monotonic() < until, f"the run never came to that\n{self.log_end()}"
+            pause.wait(POLL_SECONDS)
+
     def contents(self) -> dict[str, list[dict[str, Any]]]:
         """Rows of every table, sorted; without the columns that say when and in which try."""
-        lake = Lake.of(self.environment)
         found = {}
-        for path in sorted((self.folder / "lake" / "killed").glob("*/*")):
-            rows: pa.Table = arrow.read(lake, path.parent.name, path.name)
+        for layer, name in self._tables():
+            rows: pa.Table = arrow.read(self.lake, layer, name)
             kept = [name for name in rows.column_names if name not in NOT_COMPARED]
             dicts = [_plain(row, self.folder) for row in rows.select(kept).to_pylist()]
-            found[f"{path.parent.name}.{path.name}"] = sorted(dicts, key=repr)
+            found[f"{layer}.{name}"] = sorted(dicts, key=repr)
         return found
+
+    def _tables(self) -> list[tuple[str, str]]:
+        graph = self.graph
+        wanted = {
+            "bronze": graph.sources,
+            "silver": graph.tables,
+            "quarantine": graph.tables,
+            "gold": graph.views,
+            "ops": ("files", "ledger", "runs", "validations"),
+        }
+        tables = [(layer, name) for layer, names in wanted.items() for name in names]
+        return [one for one in tables if self.commits(*one)]
 
     def online(self) -> dict[str, Any]:
         """Every value in Redis, decoded; without batch numbers."""

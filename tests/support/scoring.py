@@ -86,7 +86,8 @@ def put_features(
             store.write([Write(key, value, None)], kind="row", floor=floor)
     for view in (spend, last):
         definition = value_fingerprint(view.definition)
-        store.set_cursor(view.name, Cursor(version, definition, 0, 1, noon, floor))
+        cursor = Cursor(version, definition, 0, 1, noon, floor)
+        store.set_cursor(view.name, cursor, before=store.cursor(view.name))
 
 
 def crown_champion(graph: Graph, environment: Environment, model: str) -> str:

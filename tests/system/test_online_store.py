@@ -6,6 +6,7 @@ import itertools
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from feldspar.errors import StoreError, UnreachableError
+from feldspar.errors import OvertakenError, StoreError, UnreachableError
 from feldspar.spec.types import ColumnType
 from feldspar.stores.events import StoredEvents, pack_events, unpack_events
 from feldspar.stores.online import Cursor, OnlineSettings, OnlineStore, Write
@@ -198,13 +199,32 @@ def test_views_of_one_entity_share_a_hash_tag(store: OnlineStore) -> None:
 
 def test_the_data_clock_only_moves_forward(store: OnlineStore) -> None:
     for clock in (1_000, 3_000, 2_000):
-        store.set_cursor("spend", Cursor(1, "d", 0, 1, clock, 0))
+        store.set_cursor("spend", Cursor(1, "d", 0, 1, clock, 0), before=store.cursor("spend"))
 
     assert store.clock() == 3_000
 
 
+def test_a_push_that_another_one_overtook_does_not_say_what_the_store_equals(
+    store: OnlineStore,
+) -> None:
+    later = replace(CURSOR, version=5)
+    store.set_cursor("spend", later, before=None)
+
+    with pytest.raises(OvertakenError, match="another push ended while this one ran"):
+        store.set_cursor("spend", CURSOR, before=None)
+
+    assert store.cursor("spend") == later
+
+
+def test_a_cursor_whose_first_answer_was_lost_may_be_written_again(store: OnlineStore) -> None:
+    for _ in range(2):
+        store.set_cursor("spend", CURSOR, before=None)
+
+    assert store.cursor("spend") == CURSOR
+
+
 def test_a_plan_sees_what_was_pushed(store: OnlineStore) -> None:
-    store.set_cursor("spend", CURSOR)
+    store.set_cursor("spend", CURSOR, before=None)
 
     pushed = store.pushed(["spend", "profile"])
 

@@ -20,7 +20,7 @@ from feldspar.errors import UsageError
 from feldspar.graph.steps import VERBS as STEP_VERBS
 from feldspar.launch.submit import submit_command, submit_variables
 from feldspar.names import set_name
-from feldspar.times import parse_instant
+from feldspar.times import parse_duration, parse_instant
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,12 @@ _EXTEND = Option(
     "add only the rows that the table does not hold yet; equals one built whole, or is refused",
     flag=True,
 )
+_EVERY = Option("--every", "from one round to the next, e.g. 5s or 10m (default: 30s)", "DURATION")
 _AT = Option("--at", "the time T, e.g. 2018-09-30T23:59:59Z (default: the clock)", "TIME")
 
 OPTIONS: Mapping[str, tuple[Option, ...]] = {
     "apply": (_ACCEPT, Option("--only", "only steps of one kind", choices=STEP_VERBS)),
+    "stream": (_EVERY,),
     "ingest": (),
     "refine": (_ACCEPT,),
     "features": (_ACCEPT,),
@@ -109,6 +111,7 @@ PLANNED: Mapping[str, str | None] = {
 
 EXAMPLES: Mapping[str, str] = {
     "apply": "feldspar apply\nfeldspar apply --only features --accept",
+    "stream": "feldspar stream\nfeldspar stream --every 5s",
     "ingest": "feldspar ingest --json",
     "refine": "feldspar refine",
     "features": "feldspar features",
@@ -203,6 +206,8 @@ def _check(arguments: Arguments, project: Project) -> None:
         graph.service(arguments.service)
     if getattr(arguments, "at", None) is not None:
         parse_instant(arguments.at)
+    if getattr(arguments, "every", None) is not None:
+        parse_duration(arguments.every)
     for name in ("left", "right"):
         if name in arguments:
             set_name(getattr(arguments, name))

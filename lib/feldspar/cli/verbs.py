@@ -7,6 +7,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "schema": ("schema", "write the JSON Schemas that editors check YAML with"),
     "plan": ("plan", "show the steps that take what is deployed to what conf/ says"),
     "apply": ("jobs", "carry out the plan in one Spark application"),
+    "stream": ("jobs", "keep tables and Redis up to date, round after round"),
     "ingest": ("jobs", "new files to bronze tables"),
     "refine": ("jobs", "bronze to silver: type, check, de-duplicate"),
     "features": ("jobs", "silver to gold"),

@@ -39,6 +39,7 @@ from feldspar.names import (
     cursor,
 )
 from feldspar.stores.tables.bucketed import BUCKETS
+from feldspar.stores.tables.epochs import refuse_stale
 from feldspar.stores.tables.log import (
     DEFINITION,
     GENERATION,
@@ -69,10 +70,12 @@ def build_view(
     """Brings ``gold.<view>`` up to the newest version of its silver table.
 
     Raises:
+        OvertakenError: another run has moved gold on since the plan was made.
         StoreError: gold could not be written.
     """
     upto = tables.version("silver", view.table)
-    txn = Txn(cursor("features", view.name, step.generation), upto)
+    txn = tables.txn(cursor("features", view.name, step.generation), upto)
+    _claim(step, txn.app, tables)
     declared = _declared(step, view, table, tables=tables, upto=upto)
     backfilled = _prepare(step, view, table, declared, tables=tables, progress=progress)
     if upto == step.after:
@@ -83,6 +86,17 @@ def build_view(
     commit = append_rows(rows, view, tables, txn=txn, declared=declared)
     compact(view, tables, progress=progress)
     return FeaturesResult(view.name, commit.rows, commit.version, backfilled)
+
+
+def _claim(step: FeaturesStep, app: str, tables: SparkTables) -> None:
+    """Makes sure that gold is as the plan found it, and that no earlier run writes there."""
+    found = tables.claim("gold", step.view, app)
+    if found.generation is None:
+        return
+    before = step.generation - (step.mode is Mode.REBUILD)
+    refuse_stale(f"{step.name}, generation", planned=before, found=found.generation)
+    if step.mode is not Mode.REBUILD:
+        refuse_stale(f"{step.name}, silver", planned=step.after, found=found.position)
 
 
 def append_rows(

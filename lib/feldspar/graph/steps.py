@@ -148,9 +148,9 @@ class Plan:
             hint = "see: feldspar plan --accept; then: feldspar apply --accept"
             raise PlanBlockedError(lines, hint=hint)
 
-    def of(self, verb: str) -> Plan:
-        """Only the steps of one kind, e.g. for a job that runs a single stage."""
-        return Plan(tuple(step for step in self.steps if step.verb == verb))
+    def of(self, *verbs: str) -> Plan:
+        """Only the steps of some kinds, e.g. for a job that runs a single stage."""
+        return Plan(tuple(step for step in self.steps if step.verb in verbs))
 
 
 VERBS = tuple(kind.__name__.removesuffix("Step").lower() for kind in Step.__subclasses__())

@@ -26,6 +26,7 @@ from feldspar.names import BATCH, POSITION, cursor
 from feldspar.stores import objects
 from feldspar.stores.tables import records
 from feldspar.stores.tables.causes import cause
+from feldspar.stores.tables.epochs import refuse_stale
 from feldspar.stores.tables.log import Commit, Txn
 from feldspar.stores.tables.spark import Declared, SparkTables, nullable
 
@@ -52,9 +53,11 @@ def ingest_files(
 
     Raises:
         InputError: no file could be read, and none ever was: there is nothing to go on with.
+        OvertakenError: another run has loaded files since the plan was made.
         StoreError: the storage failed, or bronze could not be written.
     """
-    txn = Txn(cursor("ingest", step.source), step.batch)
+    txn = tables.txn(cursor("ingest", step.source), step.batch)
+    _claim(step, txn.app, tables)
     if step.resume:
         return _complete_list(step, tables, txn=txn, now=now)
     if not step.files:
@@ -79,6 +82,18 @@ def ingest_files(
         tuple(aside),
         commit.version if commit else None,
     )
+
+
+def _claim(step: IngestStep, app: str, tables: SparkTables) -> None:
+    """Makes sure that the loads are as the plan found them, and that no earlier run writes there.
+
+    Bronze comes first, as it is written: a load that it has and the list has not is completed.
+    """
+    places = (("bronze", step.source), ("ops", "files"))
+    found = [tables.claim(layer, name, app).position for layer, name in places]
+    loads = [-1 if position is None else position for position in found]
+    planned = step.batch if step.resume else step.batch - 1
+    refuse_stale(f"{step.name}, load", planned=planned, found=max(loads))
 
 
 def _nothing_to_read(step: IngestStep, aside: Sequence[SetAside]) -> InputError:

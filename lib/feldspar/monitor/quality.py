@@ -20,7 +20,6 @@ from feldspar.graph.graph import Graph
 from feldspar.graph.steps import QualityStep
 from feldspar.names import cursor
 from feldspar.stores.tables import records
-from feldspar.stores.tables.log import Txn
 from feldspar.stores.tables.spark import SparkTables
 
 SCHEMA = pa.schema(
@@ -80,6 +79,7 @@ def check_table(
     df = tables.read(step.layer, step.table, version=version)
     findings = validate(df, expectations, name=name, folder=folder)
     rows = [{**asdict(one), "version": version, "checked_at": now} for one in findings]
-    txn = Txn(cursor("quality", name), version)
+    txn = tables.txn(cursor("quality", name), version)
+    tables.claim("ops", "validations", txn.app)
     records.append(tables.lake, "validations", rows, schema=SCHEMA, txn=txn)
     return QualityResult(name, version, tuple(findings), str(data_docs(folder)))

@@ -86,6 +86,7 @@ def push(
 
     Raises:
         UnreachableError: Redis does not answer.
+        OvertakenError: another push of the view ended while this one ran.
         StoreError: Redis may drop features, or refuses a command.
         UsageError: Redis holds a newer version of gold than there is.
     """
@@ -102,7 +103,7 @@ def push(
         progress(f"online {view.name}: gold rows {what} up to version {cursor.version}")
         work = _Work(view, tables, _packer(view, store, cursor), after=start)
         counts = work.done()
-        patient.set_cursor(view.name, cursor)
+        patient.set_cursor(view.name, cursor, before=before)
     return PushResult(view.name, cursor.version, *counts, time.monotonic() - started)
 
 

@@ -27,6 +27,7 @@ from feldspar.names import BATCH, EVENT_TIME, KNOWN_TIME, POSITION, ROW_HASH, cu
 from feldspar.refine.rows import PROVENANCE, RAW, REASONS, checked_rows
 from feldspar.refine.upstream import Upstream
 from feldspar.stores.tables import records
+from feldspar.stores.tables.epochs import refuse_stale
 from feldspar.stores.tables.log import DEFINITION, GENERATION, Txn
 from feldspar.stores.tables.spark import Declared, SparkTables, nullable, struct
 
@@ -73,11 +74,13 @@ def refine_table(
     """Brings ``silver.<table>`` up to the source version of the step.
 
     Raises:
+        OvertakenError: another run has moved the table on since the plan was made.
         LedgerError: rows in and rows out do not add up; the batch is not confirmed.
     """
     upstream = Upstream(table, tables)
     upto = _upto(step, upstream)
-    txn = Txn(cursor("refine", table.name, step.generation), upto)
+    txn = tables.txn(cursor("refine", table.name, step.generation), upto)
+    _claim(step, txn.app, tables)
     raw = upstream.rows(after=step.after, upto=upto)
     checked = checked_rows(raw, table)
     schema = nullable(checked.select(*table.spec.columns, *SYSTEM).schema)
@@ -96,6 +99,22 @@ def refine_table(
     expected = upstream.row_count(after=step.after, upto=upto)
     _confirm(result, expected, step=step, table=table, tables=tables, txn=txn, now=now)
     return result
+
+
+def _claim(step: RefineStep, app: str, tables: SparkTables) -> None:
+    """Makes sure that the tables are as the plan found them, and that no earlier run writes there.
+
+    The ledger comes last, as it is written: what it confirms is there.
+    """
+    begun = [tables.claim(layer, step.table, app) for layer in ("quarantine", "silver")]
+    confirmed = tables.claim("ops", "ledger", app).position
+    refuse_stale(f"{step.name}, its source", planned=step.after, found=confirmed)
+    positions = [one.position for one in begun if one.position not in (None, step.after)]
+    if positions:
+        refuse_stale(f"{step.name}, its batch", planned=step.upto, found=max(positions))
+    generation = begun[-1].generation
+    if generation is not None and step.mode is not Mode.REBUILD:
+        refuse_stale(f"{step.name}, generation", planned=step.generation, found=generation)
 
 
 def _upto(step: RefineStep, upstream: Upstream) -> int:
@@ -204,7 +223,7 @@ def _confirm(
         "generation": step.generation,
         "source": table.source_name,
         "after_version": step.after,
-        "upto_version": txn.version,
+        "upto_version": txn.position,
         "rows_in": expected,
         "valid": result.valid,
         "quarantined": result.quarantined,

@@ -22,6 +22,7 @@ from feldspar.run.workplace import Workplace, open_workplace
 Arguments = argparse.Namespace
 Action = Callable[[Workplace, Arguments], dict[str, Any]]
 
+EVERY = "30s"
 STAGES = ("generate", "ingest", "refine", "features", "quality", "train")
 _STARTED = time.monotonic()
 
@@ -61,6 +62,7 @@ def _action(verb: str) -> Action:
         "apply": lambda work, arguments: verbs.apply(
             work, accept=arguments.accept, only=arguments.only
         ),
+        "stream": lambda work, arguments: verbs.stream(work, every=arguments.every),
         "online": _online,
         "training-set": _training_set,
         "training-set diff": lambda work, arguments: verbs.compare_sets(
@@ -106,6 +108,8 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     match verb:
         case "apply":
             parser.add_argument("--only")
+        case "stream":
+            parser.add_argument("--every", default=EVERY)
         case "online":
             parser.add_argument("action", choices=["push", "rebuild", "verify"])
             parser.add_argument("--at")

@@ -7,6 +7,7 @@ process end with 1.
 from __future__ import annotations
 
 from dataclasses import asdict
+from threading import Event
 from typing import Any
 
 from feldspar.compute.windows.functions import AsOf
@@ -15,10 +16,11 @@ from feldspar.online.rebuild import rebuild as rebuild_views
 from feldspar.online.verify import verify as verify_views
 from feldspar.run.execute import execute
 from feldspar.run.report import report_on
+from feldspar.run.stream import stream as keep_up
 from feldspar.run.warm import start_workers
 from feldspar.run.workplace import Workplace
 from feldspar.stores.deployed import observe
-from feldspar.times import from_micros, parse_instant, to_micros
+from feldspar.times import from_micros, parse_duration, parse_instant, to_micros
 from feldspar.training.differences import difference
 from feldspar.training.extend import extend_training_set
 from feldspar.training.published import compare_with_published
@@ -26,6 +28,8 @@ from feldspar.training.score import score as score_rows
 from feldspar.training.sets import training_set as build_training_set
 
 Answer = dict[str, Any]
+WRITE_TABLES = ("ingest", "refine", "features", "quality")
+"""Kinds of steps that write tables of the lake, of which only the latest run may be at it."""
 TOLD = "told"
 """The key of an answer's lines for people, which are its only form on stdout without --json."""
 
@@ -35,6 +39,7 @@ def apply(work: Workplace, *, accept: bool, only: str | None = None) -> Answer:
 
     Raises:
         PlanBlockedError: a breaking change waits for --accept; nothing was run.
+        StoreError: the run could not be entered in ops.runs.
     """
     observed = observe(work.graph, work.environment, store=work.store, experiments=work.experiments)
     whole = plan(work.graph, observed, accept=accept)
@@ -42,8 +47,24 @@ def apply(work: Workplace, *, accept: bool, only: str | None = None) -> Answer:
     chosen.refuse_blocked()
     if not chosen.to_run:
         work.say("nothing to do: everything is up to date")
+    if any(step.verb in WRITE_TABLES for step in chosen.to_run):
+        work = work.in_epoch(verb=only or "apply")
     run = execute(chosen, work)
     return report_on(run, work)
+
+
+def stream(work: Workplace, *, every: str) -> Answer:
+    """Keeps tables and Redis up to date until the process is ended; what is committed stays.
+
+    Raises:
+        UsageError: ``every`` is no duration.
+        FeldsparError: a step failed, or a later run has taken over.
+    """
+    length = parse_duration(every)
+    work.say(f"a round every {every}; Ctrl-C ends it, and the next run goes on from there")
+    later = work.in_epoch(verb="stream")
+    rounds = keep_up(later, every=length, stop=Event(), told=lambda one: work.say(str(one)))
+    return {"rounds": rounds}
 
 
 def training_set(

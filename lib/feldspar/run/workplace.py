@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from feldspar.graph.compile import compile_graph
@@ -17,7 +17,9 @@ from feldspar.stores import deployed
 from feldspar.stores.experiments import Experiments
 from feldspar.stores.online import OnlineStore
 from feldspar.stores.tables.lake import Lake
+from feldspar.stores.tables.runs import take_epoch
 from feldspar.stores.tables.spark import SparkTables
+from feldspar.times import utc_now
 
 Progress = Callable[[str], None]
 
@@ -37,6 +39,15 @@ class Workplace:
     def log(self) -> Path:
         """Spark's own log."""
         return self.environment.state_folder / "logs" / "spark.log"
+
+    def in_epoch(self, *, verb: str) -> Workplace:
+        """The same for a run that writes: runs before it find that they may no longer.
+
+        Raises:
+            StoreError: the run could not be entered in ops.runs.
+        """
+        epoch = take_epoch(self.tables.lake, verb=verb, now=utc_now())
+        return replace(self, tables=replace(self.tables, epoch=epoch))
 
     def clock(self) -> int:
         """Now in microseconds; with a data clock and no data yet, the epoch."""

@@ -46,10 +46,19 @@ def observe(
     """
     models = {name: experiments.state(name) for name in graph.models}
     return replace(
-        observe_lake(graph, environment),
-        pushed=store.pushed(tuple(graph.views)),
+        observe_data(graph, environment, store=store),
         models={name: state for name, state in models.items() if state is not None},
     )
+
+
+def observe_data(graph: Graph, environment: Environment, *, store: OnlineStore) -> Observed:
+    """What storage and Redis say: all but the models.
+
+    Raises:
+        UnreachableError: a server does not answer.
+        InputError: a source's own path is not there.
+    """
+    return replace(observe_lake(graph, environment), pushed=store.pushed(tuple(graph.views)))
 
 
 def observe_lake(graph: Graph, environment: Environment) -> Observed:

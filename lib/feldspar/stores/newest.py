@@ -91,3 +91,11 @@ if not old or tonumber(old) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 
 return redis.call('GET', KEYS[1])
 """
 """KEYS[1]: a clock in microseconds, which only ever moves forward to ARGV[1]."""
+
+SWAP = """
+local now = redis.call('GET', KEYS[1]) or ''
+if now == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) elseif now ~= ARGV[2] then return 0 end
+return 1
+"""
+"""KEYS[1]: becomes ARGV[2] where it is ARGV[1] (empty: where it is not there). Returns 1, or 0
+where it is something else; a repeat whose first answer was lost returns 1 too."""

@@ -28,10 +28,10 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from feldspar.errors import StoreError, UnreachableError
+from feldspar.errors import OvertakenError, StoreError, UnreachableError
 from feldspar.graph.observed import PushState
 from feldspar.spec.environment import Environment
-from feldspar.stores.newest import ADVANCE, WRITE
+from feldspar.stores.newest import ADVANCE, SWAP, WRITE
 from feldspar.times import to_micros
 
 _SIGN = 1 << 63
@@ -123,6 +123,7 @@ class OnlineStore:
             raise StoreError(f"redis.url {settings.shown}: {error}", hint=_HINT) from error
         self._write = self._redis.register_script(WRITE)
         self._advance = self._redis.register_script(ADVANCE)
+        self._swap = self._redis.register_script(SWAP)
 
     @staticmethod
     def of(environment: Environment, patience: Patience = Patience.REQUEST) -> OnlineStore:
@@ -185,11 +186,26 @@ class OnlineStore:
         """What was pushed of each view, in one round trip."""
         return self.read(views, []).cursors
 
-    def set_cursor(self, view: str, cursor: Cursor) -> None:
-        """Records a finished push and moves the data clock on."""
+    def set_cursor(self, view: str, cursor: Cursor, *, before: Cursor | None) -> None:
+        """Records a finished push and moves the data clock on.
+
+        Args:
+            view: what was pushed.
+            cursor: what the store now equals.
+            before: the cursor that the push began with.
+
+        Raises:
+            OvertakenError: another push has ended meanwhile; what the store equals is its to say.
+        """
         with self._said_clearly():
             self._advance(keys=[self._name("clock")], args=[cursor.clock])
-            self._redis.set(self._name("cursor", view), json.dumps(asdict(cursor), sort_keys=True))
+            texts = [_text(before), _text(cursor)]
+            swapped = self._swap(keys=[self._name("cursor", view)], args=texts)
+        if not swapped:
+            raise OvertakenError(
+                f"online {view}: another push ended while this one ran",
+                hint="its values count, newest wins; run: feldspar online push",
+            )
 
     def pushed(self, views: Sequence[str]) -> dict[str, PushState]:
         """What a plan is told of the online store."""
@@ -266,6 +282,10 @@ class OnlineStore:
             raise UnreachableError(text, hint=_HINT) from error
         except RedisError as error:
             raise StoreError(f"Redis at {shown}: {error}", hint="see: feldspar doctor") from error
+
+
+def _text(cursor: Cursor | None) -> str:
+    return "" if cursor is None else json.dumps(asdict(cursor), sort_keys=True)
 
 
 def _typed(part: KeyPart) -> str:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError as NoDeltaTable
 
-from feldspar.errors import StoreError, TableNotFoundError
+from feldspar.errors import OvertakenError, StoreError, TableNotFoundError
 from feldspar.graph.observed import TableState
 from feldspar.spec.environment import StorageSpec
 from feldspar.stores import objects
@@ -28,26 +28,58 @@ SOURCE_GENERATION = "feldspar.source_generation"
 LAYOUT = "feldspar.layout"
 
 
+NOTE = "userMetadata"
+"""Where a commit keeps what its writer says of it."""
+FENCE = "feldspar.fence"
+"""In a commit's information: it has no rows, and shuts out earlier runs (``epochs``)."""
+_POSITION_BITS = 32
+_POSITIONS = (1 << _POSITION_BITS) - 1
+
+
 @dataclass(frozen=True)
 class Txn:
-    """Names a write: ``app`` counts, ``version`` says how far its source was read."""
+    """Names a write: ``app`` counts, ``position`` says how far its source was read.
+
+    ``epoch`` is that of the run that writes (``epochs``); 0: no other run writes there.
+
+    >>> Txn.of("refine:payments#0", Txn("refine:payments#0", 7, epoch=2).version)
+    Txn(app='refine:payments#0', position=7, epoch=2)
+    """
 
     app: str
-    version: int
+    position: int
+    epoch: int = 0
+
+    @property
+    def version(self) -> int:
+        """What Delta is told, and skips where it is not higher than the last: the later epoch's
+        is always higher. Within an epoch 0 stands for a source that was not read yet.
+        """
+        if not self.epoch:
+            return self.position
+        return (self.epoch << _POSITION_BITS) + self.position + 1
+
+    @staticmethod
+    def of(app: str, version: int) -> Txn:
+        """What a version in a log says."""
+        epoch = version >> _POSITION_BITS
+        return Txn(app, (version & _POSITIONS) - 1 if epoch else version, epoch)
 
 
 @dataclass(frozen=True)
 class Commit:
-    """One version of a table: what was done, by which cursor, with which counts."""
+    """One version of a table: what was done, by which cursors, with which counts."""
 
     version: int
     operation: str
     metrics: dict[str, int] = field(default_factory=dict)
-    cursor: tuple[str, int] | None = None
+    txns: tuple[Txn, ...] = ()
     timestamp: int = 0
     """Microseconds since the epoch."""
     note: str = ""
     """What its writer put beside the rows."""
+    is_fence: bool = False
+    """It wrote nothing, and shut out earlier runs."""
 
     @property
     def rows(self) -> int:
@@ -84,9 +116,9 @@ def table_state(lake: Lake, layer: str, name: str, *, cursors: Iterable[str]) ->
     found = {}
     for key in cursors:
         app = key.replace("#*", f"#{generation}")
-        version = table.transaction_version(app)
-        if version is not None:
-            found[app] = int(version)
+        last = last_txn(table, app)
+        if last is not None and last.position >= 0:
+            found[app] = last.position
     return TableState(
         version=table.version(),
         definition=properties.get(DEFINITION),
@@ -102,13 +134,10 @@ def is_empty(lake: Lake, layer: str, name: str) -> bool:
     return int(open_table(lake, layer, name).get_add_actions().num_rows) == 0
 
 
-def cursor_version(lake: Lake, layer: str, name: str, *, app: str) -> int | None:
-    """How far a cursor has come in a table; None where it never wrote."""
-    try:
-        version = open_table(lake, layer, name).transaction_version(app)
-    except TableNotFoundError:
-        return None
-    return None if version is None else int(version)
+def last_txn(table: DeltaTable, app: str) -> Txn | None:
+    """How far a cursor has come in a table, and in which epoch; None where it never wrote."""
+    version = table.transaction_version(app)
+    return None if version is None else Txn.of(app, int(version))
 
 
 def read_commit(lake: Lake, layer: str, name: str, *, version: int) -> Commit:
@@ -131,40 +160,61 @@ def read_commit_at(storage: StorageSpec, uri: str, *, version: int) -> Commit:
 
 def _commit(version: int, actions: list[dict[str, Any]]) -> Commit:
     info: dict[str, Any] = next((one["commitInfo"] for one in actions if "commitInfo" in one), {})
-    txn = next((one["txn"] for one in actions if "txn" in one), None)
+    txns = [one["txn"] for one in actions if "txn" in one]
     metrics = info.get("operationMetrics", {})
     return Commit(
         version=version,
         operation=info.get("operation", ""),
         metrics={key: int(value) for key, value in metrics.items() if str(value).isdigit()},
-        cursor=(txn["appId"], int(txn["version"])) if txn else None,
+        txns=tuple(Txn.of(one["appId"], int(one["version"])) for one in txns),
         timestamp=int(info.get("timestamp", 0)) * 1_000,
-        note=info.get("userMetadata", ""),
+        note=info.get(NOTE, ""),
+        is_fence=FENCE in info,
     )
-
-
-def commit_of(lake: Lake, layer: str, name: str, *, app: str, cursor: int) -> Commit | None:
-    """The newest commit that carries this cursor at this value, looked for from the end."""
-    for version in range(open_table(lake, layer, name).version(), -1, -1):
-        commit = read_commit(lake, layer, name, version=version)
-        if commit.cursor == (app, cursor):
-            return commit
-    return None
 
 
 def confirmed(lake: Lake, layer: str, name: str, *, txn: Txn) -> Commit:
     """The commit that carries a write, be it the last try's or an earlier one's.
 
+    Looked for from the end of the log.
+
     Raises:
+        OvertakenError: a later run has taken over.
         StoreError: the table's log does not show it: it was skipped as older than another's.
     """
-    commit = commit_of(lake, layer, name, app=txn.app, cursor=txn.version)
-    if commit is None:
-        raise StoreError(
-            f"{layer}.{name}: the write {txn.app} at {txn.version} is not in the table's log",
-            hint="another driver writes to this table; run one at a time",
-        )
-    return commit
+    for version in range(open_table(lake, layer, name).version(), -1, -1):
+        commit = read_commit(lake, layer, name, version=version)
+        for found in commit.txns:
+            if found.app == txn.app and found.epoch > txn.epoch:
+                raise overtaken(f"{layer}.{name}", txn.app)
+            same = (found.app, found.position) == (txn.app, txn.position)
+            if same and not commit.is_fence:
+                return commit
+    raise StoreError(
+        f"{layer}.{name}: the write {txn.app} at {txn.position} is not in the table's log",
+        hint="another driver writes to this table; run one at a time",
+    )
+
+
+def noted(lake: Lake, layer: str, name: str, *, note: str) -> Commit:
+    """The newest commit with a note, looked for from the end of the log.
+
+    Raises:
+        StoreError: no version has it.
+    """
+    for version in range(open_table(lake, layer, name).version(), -1, -1):
+        commit = read_commit(lake, layer, name, version=version)
+        if commit.note == note:
+            return commit
+    raise StoreError(f"{layer}.{name}: no version has the note {note}", hint="run it again")
+
+
+def overtaken(table: str, app: str) -> OvertakenError:
+    """The error of a run that finds a later one's mark."""
+    return OvertakenError(
+        f"{table}: a later run has taken over {app}; this one wrote nothing there any more",
+        hint="let the other run finish; feldspar plan shows what is left to do",
+    )
 
 
 def rows_between(lake: Lake, layer: str, name: str, *, after: int | None, upto: int) -> int:

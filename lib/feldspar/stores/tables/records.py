@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from threading import Lock
+from typing import Literal
 
 import pyarrow as pa
-from deltalake import CommitProperties, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from feldspar.errors import StoreError
-from feldspar.stores.tables import log
+from feldspar.errors import StoreError, TableNotFoundError
+from feldspar.stores.tables import epochs, log
 from feldspar.stores.tables.lake import Lake
-from feldspar.stores.tables.log import Txn
+from feldspar.stores.tables.log import NOTE, Txn
 
 LAYER = "ops"
 INSTANT = pa.timestamp("us", "UTC")
@@ -39,25 +40,71 @@ def append(
         txn: names the write.
 
     Raises:
+        OvertakenError: a later run has claimed the cursor.
         StoreError: the table could not be written, or somebody else's newer write of this ``app``
             is there and this one is not.
     """
     uri = lake.native_uri(LAYER, name)
     with _LOCKS[uri]:
-        done = log.cursor_version(lake, LAYER, name, app=txn.app)
-        if done is not None and done >= txn.version:
+        try:
+            epochs.check(lake, LAYER, name, txn=txn)
+            table = log.open_table(lake, LAYER, name)
+        except TableNotFoundError:
+            _write(lake, name, uri, rows, schema=schema, properties=_named(txn), mode="error")
+            return
+        done = log.last_txn(table, txn.app)
+        if done is not None and done.version >= txn.version:
             log.confirmed(lake, LAYER, name, txn=txn)
             return
-        try:
-            write_deltalake(
-                uri,
-                pa.Table.from_pylist(list(rows), schema=schema),
-                mode="append",
-                storage_options=lake.options(),
-                commit_properties=CommitProperties(
-                    app_transactions=[Transaction(txn.app, txn.version)]
-                ),
-            )
-        except (DeltaError, OSError) as error:
-            text = f"{LAYER}.{name}: the write {txn.app} at {txn.version} failed: {error}"
-            raise StoreError(text, hint="see: feldspar doctor") from error
+        # from the version that was looked at: of two writes under one cursor, one fails
+        _write(lake, name, table, rows, schema=schema, properties=_named(txn))
+
+
+def _named(txn: Txn) -> CommitProperties:
+    return CommitProperties(app_transactions=[Transaction(txn.app, txn.version)])
+
+
+def append_noted(
+    lake: Lake, name: str, row: Mapping[str, object], *, schema: pa.Schema, note: str
+) -> int:
+    """Appends a row to ``ops.<name>``; returns the version that it makes.
+
+    Args:
+        lake: where the table lies; it is made where it is missing.
+        name: of the table.
+        row: a mapping of ``schema``'s columns.
+        schema: columns of the table.
+        note: what no other commit carries.
+
+    Raises:
+        StoreError: the table could not be written.
+    """
+    uri = lake.native_uri(LAYER, name)
+    properties = CommitProperties(custom_metadata={NOTE: note})
+    with _LOCKS[uri]:
+        _write(lake, name, uri, [row], schema=schema, properties=properties)
+    commit = log.noted(lake, LAYER, name, note=note)
+    return commit.version
+
+
+def _write(
+    lake: Lake,
+    name: str,
+    table: DeltaTable | str,
+    rows: Sequence[Mapping[str, object]],
+    *,
+    schema: pa.Schema,
+    properties: CommitProperties,
+    mode: Literal["append", "error"] = "append",
+) -> None:
+    try:
+        write_deltalake(
+            table,
+            pa.Table.from_pylist(list(rows), schema=schema),
+            mode=mode,
+            storage_options=lake.options(),
+            commit_properties=properties,
+        )
+    except (DeltaError, OSError) as error:
+        text = f"{LAYER}.{name} could not be written: {error}"
+        raise StoreError(text, hint="run it again; see: feldspar doctor") from error

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.readwriter import DataFrameWriterV2
 from pyspark.sql.types import StructField, StructType
 
 from feldspar.errors import StoreError, TableNotFoundError
 from feldspar.stores import objects
-from feldspar.stores.tables import log
+from feldspar.stores.tables import epochs, log
 from feldspar.stores.tables.bucketed import BucketedTable, bucketed_table
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import Txn
@@ -75,6 +76,20 @@ class SparkTables:
 
     spark: SparkSession
     lake: Lake
+    epoch: int = 0
+    """Of the run that writes (``epochs``); 0: nobody else writes here."""
+
+    def txn(self, app: str, position: int) -> Txn:
+        """Names a write of this run."""
+        return Txn(app, position, self.epoch)
+
+    def claim(self, layer: str, name: str, app: str) -> epochs.Claim:
+        """Shuts earlier runs out from a cursor, and says how far it is.
+
+        Raises:
+            OvertakenError: a later run has claimed it.
+        """
+        return epochs.claim(self.lake, layer, name, app=app, epoch=self.epoch)
 
     def exists(self, layer: str, name: str) -> bool:
         """Whether the table is there."""
@@ -127,17 +142,23 @@ class SparkTables:
         self._set_properties(layer, name, declared.properties)
 
     def replace(self, layer: str, name: str, declared: Declared) -> None:
-        """An empty table in place of the old one, in one commit; old versions stay readable."""
+        """An empty table in place of the old one, in one commit; old versions stay readable.
+
+        Raises:
+            OvertakenError: a later run has claimed the table.
+        """
         if not self.exists(layer, name):
             self.ensure(layer, name, declared)
             return
-        table = DeltaTable.replace(self.spark).location(self.lake.uri(layer, name))
-        table = table.addColumns(declared.schema)
-        for key, value in {**KEEP_SIMPLE, **declared.properties}.items():
-            table = table.property(key, value)
-        if declared.partition_by:
-            table = table.partitionedBy(*declared.partition_by)
-        table.execute()
+        rows = self.spark.createDataFrame([], declared.schema)
+        new = self._declared(rows, layer, name, declared)
+        if not self.epoch:
+            new.replace()
+            return
+        generation = int(declared.properties.get(log.GENERATION, "0"))
+        txn = self.txn(epochs.REPLACE, generation)
+        new.option("txnAppId", txn.app).option("txnVersion", str(txn.version)).replace()
+        log.confirmed(self.lake, layer, name, txn=txn)
 
     def read(self, layer: str, name: str, *, version: int | None = None) -> DataFrame:
         """The whole table, newest or at one version."""
@@ -191,6 +212,7 @@ class SparkTables:
             The commit that carries ``txn``, be it this one or an earlier try's.
 
         Raises:
+            OvertakenError: a later run has claimed the table.
             StoreError: the table's log does not show this write (another driver writes here).
         """
         if declared is not None and self._is_free(layer, name):
@@ -198,6 +220,7 @@ class SparkTables:
             return log.confirmed(self.lake, layer, name, txn=txn)
         if declared is not None:
             self.ensure(layer, name, declared)
+        epochs.check(self.lake, layer, name, txn=txn)
         limit = _limit(None if declared is None else declared.rows_a_file)
         writer = df.write.format("delta").mode("append").options(**limit)
         writer = writer.option("txnAppId", txn.app).option("txnVersion", txn.version)
@@ -245,6 +268,7 @@ class SparkTables:
             return self.append(df, layer, name, txn=txn, declared=declared)
         if declared is not None:
             self.ensure(layer, name, declared)
+        epochs.check(self.lake, layer, name, txn=txn)
         # Delta takes a MERGE's txn from session settings alone: a session of its own, so that
         # no other write of this application inherits it (measured: settings leak otherwise)
         session = self.spark.newSession()
@@ -306,13 +330,19 @@ class SparkTables:
         """Table and first rows in one commit: Delta looks up ``txn`` in a table's state, and
         computing that of an empty table costs more than writing to it (1.9 s to 0.4 s).
         """
+        new = self._declared(df, layer, name, declared).options(**_limit(declared.rows_a_file))
+        new.option("txnAppId", txn.app).option("txnVersion", str(txn.version)).create()
+
+    def _declared(
+        self, df: DataFrame, layer: str, name: str, declared: Declared
+    ) -> DataFrameWriterV2:
+        """The writer of a table that is made as declared."""
         new = df.writeTo(f"delta.`{self.lake.uri(layer, name)}`").using("delta")
         for key, value in {**KEEP_SIMPLE, **declared.properties}.items():
             new = new.tableProperty(key, value)
         if declared.partition_by:
             new = new.partitionedBy(*[F.col(f"`{column}`") for column in declared.partition_by])
-        new = new.options(**_limit(declared.rows_a_file))
-        new.option("txnAppId", txn.app).option("txnVersion", str(txn.version)).create()
+        return new
 
     def _create_empty(self, layer: str, name: str, declared: Declared) -> None:
         """By a write without rows: what else makes tables refuses a folder that is not empty, as

@@ -1,0 +1,125 @@
+"""Keeps tables and Redis up to date: one Spark application that makes the plan again and again.
+
+A round carries out the steps that wait, as ``feldspar apply`` does, with the same cursors: streams
+and batches may take turns on the same tables, and there is no other bookkeeping that could differ.
+A round that is killed is finished by the next one, here or in any other run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Event
+
+from feldspar.errors import OvertakenError, StoreError
+from feldspar.graph.plan import plan
+from feldspar.graph.steps import Plan
+from feldspar.ingest.result import IngestResult
+from feldspar.online.push import PushResult
+from feldspar.refine.table import RefineResult
+from feldspar.run.execute import Run, execute
+from feldspar.run.workplace import Workplace
+from feldspar.stores.deployed import observe_data
+
+STREAMED = ("ingest", "refine", "features", "online")
+"""Kinds of steps that a round carries out; suites and trainings are for ``feldspar apply``."""
+
+
+PAUSES = (1, 5, 15, 60, 180)
+"""Seconds to wait after the first, second, ... failure of a store in a row."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round brought: rows loaded, valid and refused, entities changed in Redis."""
+
+    number: int
+    seconds: float
+    loaded: int = 0
+    valid: int = 0
+    quarantined: int = 0
+    pushed: int = 0
+
+    def __str__(self) -> str:
+        refused = f", {self.quarantined:,} refused" if self.quarantined else ""
+        return (
+            f"round {self.number}: {self.loaded:,} rows loaded, {self.valid:,} valid{refused}, "
+            f"{self.pushed:,} entities pushed in {self.seconds:.1f} s"
+        )
+
+
+def stream(work: Workplace, *, every: timedelta, stop: Event, told: Callable[[Round], None]) -> int:
+    """Carries out rounds until it is stopped; returns how many brought something.
+
+    A round that a store failed is repeated after a while, and then after a longer one: what it
+    wrote it finds written.
+
+    Args:
+        work: of a run that writes (``Workplace.in_epoch``).
+        every: from the start of a round to the next one's; a longer round is followed at once.
+        stop: ends it after the round that runs.
+        told: gets each round that did something.
+
+    Raises:
+        PlanBlockedError: a breaking change waits for --accept.
+        OvertakenError: a later run writes these tables now.
+        StoreError: a store failed, and again after each of ``PAUSES``.
+        FeldsparError: a step failed for another reason; the next run goes on from there.
+    """
+    number = failed = 0
+    for _ in _ticks(every, stop):
+        try:
+            run = _carried_out(work)
+        except StoreError as error:
+            if isinstance(error, OvertakenError) or failed == len(PAUSES):
+                raise
+            work.say(f"{error.message}; again in {PAUSES[failed]} s")
+            stop.wait(PAUSES[failed])
+            failed += 1
+            continue
+        failed = 0
+        if run is not None:
+            number += 1
+            told(_round(number, run))
+    return number
+
+
+def _carried_out(work: Workplace) -> Run | None:
+    """A round; None where nothing waits."""
+    chosen = _waiting(work)
+    if not chosen.to_run:
+        return None
+    run = execute(chosen, work)
+    if run.failure is not None:
+        raise run.failure
+    return run
+
+
+def _ticks(every: timedelta, stop: Event) -> Iterator[None]:
+    """Once at the start, and then each time that it is due."""
+    while not stop.is_set():
+        due = time.monotonic() + every.total_seconds()
+        yield
+        stop.wait(max(0.0, due - time.monotonic()))
+
+
+def _waiting(work: Workplace) -> Plan:
+    observed = observe_data(work.graph, work.environment, store=work.store)
+    chosen = plan(work.graph, observed).of(*STREAMED)
+    chosen.refuse_blocked()
+    return chosen
+
+
+def _round(number: int, run: Run) -> Round:
+    results = [done.result for done in run.done]
+    refined = [one for one in results if isinstance(one, RefineResult)]
+    return Round(
+        number,
+        run.seconds,
+        loaded=sum(one.rows for one in results if isinstance(one, IngestResult)),
+        valid=sum(one.valid for one in refined),
+        quarantined=sum(one.quarantined for one in refined),
+        pushed=sum(one.written for one in results if isinstance(one, PushResult)),
+    )

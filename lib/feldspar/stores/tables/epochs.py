@@ -1,0 +1,130 @@
+"""Which run may write: each takes an epoch, a number higher than those of all runs before it.
+
+Before its first write under a cursor a run shuts the earlier ones out: an empty commit, the fence,
+carries the cursor on in the run's own epoch. What an earlier run writes after that has a lower
+number, and Delta skips it; what it has in flight conflicts with the fence, for both name the same
+cursor. Either way it looks for its own commit, finds the fence, and ends. Nothing here depends on
+a clock, on a lease, or on which of two runs is alive: the later one wins
+(tests/unit/test_epochs_model.py goes through their interleavings).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError
+
+from feldspar.errors import OvertakenError, StoreError, TableNotFoundError
+from feldspar.stores.tables import log
+from feldspar.stores.tables.lake import Lake
+from feldspar.stores.tables.log import FENCE, GENERATION, Txn, last_txn, overtaken
+
+REPLACE = "replace"
+"""Counts the generations of a table: whoever may not write may not empty it either."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a run found where it shut the earlier ones out.
+
+    ``position``: how far the cursor had come, None where nothing was written under it;
+    ``generation``: how often the table was rebuilt, None where there is no table.
+    """
+
+    position: int | None = None
+    generation: int | None = None
+
+
+def claim(lake: Lake, layer: str, name: str, *, app: str, epoch: int) -> Claim:
+    """Makes a run the only one that may write to a table under a cursor, and says how far it is.
+
+    A table that is not there needs no fence: of two runs that create it one fails.
+
+    Args:
+        lake: where the table lies.
+        layer: the table's layer.
+        name: the table's name.
+        app: the cursor.
+        epoch: of the run; 0 writes no fence.
+
+    Raises:
+        OvertakenError: a later run has claimed it.
+        StoreError: the fence could not be written.
+    """
+    failed: CommitFailedError | None = None
+    before: Txn | None = None
+    while True:
+        try:
+            table = log.open_table(lake, layer, name)
+        except TableNotFoundError:
+            return Claim()
+        last = last_txn(table, app)
+        if last is not None and last.epoch > epoch:
+            raise overtaken(f"{layer}.{name}", app)
+        if failed is not None and last == before:
+            text = f"{layer}.{name}: the fence of {app} could not be written: {failed}"
+            raise StoreError(text, hint="see: feldspar doctor") from failed
+        found = _found(table, last)
+        if not epoch or (last is not None and last.epoch == epoch):
+            return found
+        try:
+            _fence(table, Txn(app, -1 if found.position is None else found.position, epoch))
+        except CommitFailedError as error:
+            # somebody wrote under the same cursor meanwhile: how far it is has to be read again
+            failed, before = error, last
+        else:
+            return found
+
+
+def check(lake: Lake, layer: str, name: str, *, txn: Txn) -> None:
+    """Makes sure, right before a write to a table that is there, that its cursor is claimed.
+
+    What happens between this and the write is Delta's to refuse: it compares the cursor.
+
+    Raises:
+        OvertakenError: another run has written under it, or claimed it.
+    """
+    if not txn.epoch:
+        return
+    last = last_txn(log.open_table(lake, layer, name), txn.app)
+    if last is None:
+        # made since it was claimed, or emptied by this run: the first write needs a fence too
+        found = claim(lake, layer, name, app=txn.app, epoch=txn.epoch).position
+        refuse_stale(f"{layer}.{name}", planned=None, found=found)
+    elif last.epoch != txn.epoch:
+        raise overtaken(f"{layer}.{name}", txn.app)
+
+
+def refuse_stale(what: str, *, planned: object, found: object) -> None:
+    """Stops a run whose plan no longer fits what it claimed.
+
+    Raises:
+        OvertakenError: the two differ.
+    """
+    if planned != found:
+        raise OvertakenError(
+            f"{what}: planned to go on from {_shown(planned)}, but another run has meanwhile "
+            f"come to {_shown(found)}; nothing was written",
+            hint="run the same command again: it makes a new plan",
+        )
+
+
+def _shown(position: object) -> str:
+    return "the start" if position is None else str(position)
+
+
+def _found(table: DeltaTable, last: Txn | None) -> Claim:
+    position = None if last is None or last.position < 0 else last.position
+    return Claim(position, int(table.metadata().configuration.get(GENERATION, "0")))
+
+
+def _fence(table: DeltaTable, txn: Txn) -> None:
+    others = Txn(REPLACE, -1, txn.epoch)
+    properties = CommitProperties(
+        app_transactions=[Transaction(one.app, one.version) for one in (txn, others)],
+        custom_metadata={FENCE: str(txn.epoch)},
+    )
+    table.create_write_transaction(
+        [], mode="append", schema=table.schema(), commit_properties=properties
+    )
