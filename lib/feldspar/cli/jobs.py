@@ -85,6 +85,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
     "apply": (_ACCEPT, Option("--only", "only steps of one kind", choices=STEP_VERBS)),
     "ingest": (),
     "refine": (_ACCEPT,),
+    "history": (_ACCEPT,),
     "features": (_ACCEPT,),
     "quality": (),
     "train": (),
@@ -103,7 +104,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
 
 PLANNED: Mapping[str, str | None] = {
     "apply": None,
-    **{verb: verb for verb in ("ingest", "refine", "features", "quality", "train")},
+    **{verb: verb for verb in ("ingest", "refine", "history", "features", "quality", "train")},
 }
 """Verbs that carry out steps of the plan, and the kind of step where it is one."""
 
@@ -111,6 +112,7 @@ EXAMPLES: Mapping[str, str] = {
     "apply": "feldspar apply\nfeldspar apply --only features --accept",
     "ingest": "feldspar ingest --json",
     "refine": "feldspar refine",
+    "history": "feldspar history",
     "features": "feldspar features",
     "quality": "feldspar quality",
     "train": "feldspar train",

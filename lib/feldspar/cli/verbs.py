@@ -9,6 +9,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "apply": ("jobs", "carry out the plan in one Spark application"),
     "ingest": ("jobs", "new files to bronze tables"),
     "refine": ("jobs", "bronze to silver: type, check, de-duplicate"),
+    "history": ("jobs", "silver to history: rows that hold now (SCD1), or held when (SCD2)"),
     "features": ("jobs", "silver to gold"),
     "quality": ("jobs", "hold finished tables against their expectations"),
     "train": ("jobs", "train, judge and promote the models that are due"),

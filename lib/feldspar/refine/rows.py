@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from feldspar.compute.checks.rows import FailedWhen, row_checks
 from feldspar.compute.dedupe import content_hash
+from feldspar.compute.history import is_delete
 from feldspar.graph.graph import Table
 from feldspar.names import BATCH, EVENT_TIME, KNOWN_TIME, POSITION, ROW_HASH
 from feldspar.refine.typing import typed_columns
@@ -22,6 +23,7 @@ RAW = "_raw"
 PROVENANCE = ("_file", BATCH, POSITION, "_ingested_at")
 _CORRUPT = "_corrupt"
 _FAILED = "_failed"
+_DELETE_FAILED = "_delete_failed"
 _RECORD = "_record"
 _UNPARSED = "line:not_parsed"
 _NEXT = "\n"
@@ -30,14 +32,19 @@ _NEXT = "\n"
 def checked_rows(raw: DataFrame, table: Table) -> DataFrame:
     """Typed rows with system columns, ``_reasons`` (empty: valid) and ``_raw`` (JSON text)."""
     columns = typed_columns(table, raw.schema)
-    failures = [FailedWhen(one.reason, one.failed) for one in columns]
-    before = [*_not_parsed(raw), *_unknown_columns(raw, table), *failures]
+    failures = {one.name: FailedWhen(one.reason, one.failed) for one in columns}
+    before = [*_not_parsed(raw), *_unknown_columns(raw, table), *failures.values()]
+    of_deletes = [*_not_parsed(raw), *[failures[name] for name in table.needed]]
     typed = raw.select(
         *[one.value.alias(one.name) for one in columns],
         *[F.col(name) for name in PROVENANCE],
         _reasons(before).alias(_FAILED),
+        *([_reasons(of_deletes).alias(_DELETE_FAILED)] if table.deletes_rows else []),
         _record(raw).alias(_RECORD),
     )
+    if table.deletes_rows:
+        failed = F.when(is_delete(table), F.col(_DELETE_FAILED)).otherwise(F.col(_FAILED))
+        typed = typed.withColumn(_FAILED, failed).drop(_DELETE_FAILED)
     return _clocks_and_checks(typed, table, refused={one.name: one.reason for one in columns})
 
 

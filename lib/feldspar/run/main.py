@@ -22,7 +22,7 @@ from feldspar.run.workplace import Workplace, open_workplace
 Arguments = argparse.Namespace
 Action = Callable[[Workplace, Arguments], dict[str, Any]]
 
-STAGES = ("generate", "ingest", "refine", "features", "quality", "train")
+STAGES = ("generate", "ingest", "refine", "history", "features", "quality", "train")
 _STARTED = time.monotonic()
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from delta.tables import DeltaTable
+from delta.tables import DeltaMergeBuilder, DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from feldspar.errors import StoreError, TableNotFoundError
+from feldspar.names import GONE
 from feldspar.stores import objects
 from feldspar.stores.tables import log
 from feldspar.stores.tables.bucketed import BucketedTable, bucketed_table
@@ -245,20 +246,41 @@ class SparkTables:
             return self.append(df, layer, name, txn=txn, declared=declared)
         if declared is not None:
             self.ensure(layer, name, declared)
+        self._merge(df, layer, name, same=same, txn=txn).whenNotMatchedInsertAll().execute()
+        return log.confirmed(self.lake, layer, name, txn=txn)
+
+    def merge_rows(
+        self, df: DataFrame, layer: str, name: str, *, same: str, newer: str, txn: Txn
+    ) -> log.Commit:
+        """Puts the rows of ``df`` (alias ``new``) in place of those of the table (alias ``old``).
+
+        Args:
+            df: the table's columns and ``GONE``; where that is true, a row goes and none comes.
+            layer: the table's layer.
+            name: the table's name.
+            same: SQL condition over ``old`` and ``new`` that makes one replace the other.
+            newer: SQL condition over both, without which ``old`` stays.
+            txn: names the write.
+
+        Returns:
+            The commit that carries ``txn``.
+        """
+        merge = self._merge(df, layer, name, same=same, txn=txn)
+        merge = merge.whenMatchedDelete(f"new.{GONE} and {newer}").whenMatchedUpdateAll(newer)
+        merge.whenNotMatchedInsertAll(f"not new.{GONE}").execute()
+        return log.confirmed(self.lake, layer, name, txn=txn)
+
+    def _merge(
+        self, df: DataFrame, layer: str, name: str, *, same: str, txn: Txn
+    ) -> DeltaMergeBuilder:
         # Delta takes a MERGE's txn from session settings alone: a session of its own, so that
         # no other write of this application inherits it (measured: settings leak otherwise)
         session = self.spark.newSession()
         session.conf.set("spark.databricks.delta.write.txnAppId", txn.app)
         session.conf.set("spark.databricks.delta.write.txnVersion", str(txn.version))
         session.conf.set("spark.databricks.delta.schema.autoMerge.enabled", "false")
-        (
-            DeltaTable.forPath(session, self.lake.uri(layer, name))
-            .alias("old")
-            .merge(df.alias("new"), same)
-            .whenNotMatchedInsertAll()
-            .execute()
-        )
-        return log.confirmed(self.lake, layer, name, txn=txn)
+        table = DeltaTable.forPath(session, self.lake.uri(layer, name)).alias("old")
+        return table.merge(df.alias("new"), same)
 
     def merge_columns(
         self, df: DataFrame, layer: str, name: str, *, same: str, columns: Sequence[str]
