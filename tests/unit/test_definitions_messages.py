@@ -301,6 +301,17 @@ conf/tables/transactions.yaml:2  is_frod: silver.transactions has no column "is_
             "it is of the key or the sequence"
         ),
     ),
+    "snapshots with rows that delete": (
+        (
+            TABLE,
+            "from: payments",
+            "from: payments\nhistory: {kind: scd1, rows: snapshots, delete_when: is_fraud}",
+        ),
+        (
+            "conf/tables/transactions.yaml:2  a snapshot tells that a key is gone by lacking it: "
+            "'delete_when' is for changes"
+        ),
+    ),
     "columns that the history writes itself": (
         (TABLE, "  amount: double", "  amount: double\n  valid_to: date\nhistory: {kind: scd2}"),
         (

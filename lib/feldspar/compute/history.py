@@ -49,6 +49,31 @@ def tombstones(versions: DataFrame, table: Table, history: History) -> DataFrame
     return rows.withColumn(GONE, F.expr("true"))
 
 
+def absences(rows: DataFrame, refused: DataFrame, table: Table, history: History) -> DataFrame:
+    """Deletes that snapshots tell: a key was in one, and is not in the next.
+
+    Args:
+        rows: the ``changes`` of all snapshots.
+        refused: key and sequence of rows that came too, and were found wrong: they are no reason
+            to take their key for gone.
+        table: says what the key is.
+        history: of snapshots.
+
+    Returns:
+        Key and sequence of deletes, and ``GONE``.
+    """
+    moment = history.sequence[0]
+    names = [*table.spec.key, moment]
+    present = rows.select(*quoted(names)).unionByName(refused.select(*quoted(names)))
+    moments = present.select(f"`{moment}`").distinct()
+    following = F.lead(F.col(f"`{moment}`")).over(Window.orderBy(f"`{moment}`"))
+    followed = moments.withColumn(_NEXT, following).where(F.col(_NEXT).isNotNull())
+    expected = present.join(F.broadcast(followed), moment).select(
+        *quoted(table.spec.key), F.col(_NEXT).alias(moment)
+    )
+    return expected.join(present, names, "left_anti").withColumn(GONE, F.expr("true"))
+
+
 def newest(rows: DataFrame, table: Table, history: History) -> DataFrame:
     """The last of the changes of each key, be it a delete."""
     last = _by_key(table).orderBy(*[F.col(one).desc() for one in quoted(_order(history))])
@@ -84,13 +109,12 @@ def intervals(rows: DataFrame, table: Table, history: History) -> DataFrame:
     return timed.where(~F.col(GONE)).drop(_NEXT, _BEFORE, GONE)
 
 
-def replacements(wanted: DataFrame, held: DataFrame, table: Table) -> DataFrame:
-    """What turns some keys' intervals that a table holds into those that are wanted.
+def replacements(wanted: DataFrame, held: DataFrame, names: Sequence[str]) -> DataFrame:
+    """What turns the rows that a table holds of some keys into those that are wanted.
 
     Returns:
-        Rows of ``intervals`` that differ or are new, and ``GONE`` of those that are no longer.
+        Rows that differ or are new, and ``GONE`` of those, by ``names``, that are no longer.
     """
-    names = (*table.spec.key, VALID_FROM)
     rest = quoted([name for name in wanted.columns if name not in names])
     sides = [
         rows.select(*quoted(names), F.struct(*rest).alias(side))

@@ -27,6 +27,7 @@ def compile_history(
     place = place.at("history")
     deletes = _deletes(history, spec, place=place, problems=problems)
     _check_sequence(history.sequence_by, spec, place=place, problems=problems)
+    _check_snapshots(history, place=place, problems=problems)
     _check_columns(history, sequence, spec, place=place, problems=problems)
     if not set(sequence) <= set(spec.columns):
         return None
@@ -43,6 +44,7 @@ def compile_history(
     }
     return History(
         kind=history.kind,
+        rows=history.rows,
         sequence=sequence,
         deletes=deletes,
         columns=columns,
@@ -91,6 +93,17 @@ def _check_sequence(
             listed = ", ".join(ORDERED[:-1])
             text = f"sequence_by is {listed} or {ORDERED[-1]}; {name} is {types[name]}"
             problems.note(where, text)
+
+
+def _check_snapshots(history: HistorySpec, *, place: Place, problems: Problems) -> None:
+    if history.rows == "changes":
+        return
+    if history.delete_when is not None:
+        text = "a snapshot tells that a key is gone by lacking it: 'delete_when' is for changes"
+        problems.note(place.at("delete_when"), text)
+    if len(history.sequence_by) > 1:
+        text = f"snapshots follow each other by one column, not {len(history.sequence_by)}"
+        problems.note(place.at("sequence_by"), text)
 
 
 def _check_columns(

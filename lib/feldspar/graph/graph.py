@@ -25,6 +25,7 @@ class History:
 
     Attributes:
         kind: what holds now, or all that held and when.
+        rows: changes, or snapshots of all keys that there are.
         sequence: columns that order the changes of a key, never null.
         deletes: true of a change that takes its key away; None: there are none.
         columns: those that are kept, in the order of the table.
@@ -33,6 +34,7 @@ class History:
     """
 
     kind: Literal["scd1", "scd2"]
+    rows: Literal["changes", "snapshots"]
     sequence: tuple[str, ...]
     deletes: Expression | None
     columns: tuple[str, ...]

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from feldspar.compute.history import (
+    absences,
     changes,
     intervals,
     newer,
@@ -26,6 +27,8 @@ from feldspar.errors import UsageError
 from feldspar.graph.graph import History, Table
 from feldspar.graph.steps import HistoryStep, Mode
 from feldspar.names import GONE, VALID_FROM, cursor
+from feldspar.refine.rows import RAW
+from feldspar.refine.typing import typed_columns
 from feldspar.stores.tables.log import (
     DEFINITION,
     GENERATION,
@@ -90,14 +93,12 @@ class _Work:
 
     def declared(self) -> Declared:
         """What the table is to be."""
-        key = self.table.spec.key
-        scd2 = self.history.kind == "scd2"
         properties = {
             DEFINITION: self.history.definition,
             GENERATION: str(self.step.generation),
             SOURCE_GENERATION: str(self.step.source_generation),
             # merges skip files by key
-            STATISTICS: ",".join((*key, VALID_FROM) if scd2 else key),
+            STATISTICS: ",".join(self._names()),
         }
         return Declared(nullable(self._whole(self._silver()).schema), properties)
 
@@ -109,48 +110,73 @@ class _Work:
             rows = self._whole(self._silver(upto))
             return self.tables.append(rows, "history", name, txn=txn, declared=declared)
         self.tables.ensure("history", name, declared)
-        added = self.tables.added("silver", name, after=self.step.after, upto=upto)
-        scd2 = self.history.kind == "scd2"
-        names = (*self.table.spec.key, VALID_FROM) if scd2 else self.table.spec.key
+        whole = self.history.kind == "scd2" or self.history.rows == "snapshots"
         return self.tables.merge_rows(
-            self._replaced(added, upto) if scd2 else self._newest(added, upto),
+            self._replaced(upto) if whole else self._newest(upto),
             "history",
             name,
-            same=" and ".join(f"old.{one} = new.{one}" for one in quoted(names)),
-            newer="true" if scd2 else newer(self.history),
+            same=" and ".join(f"old.{one} = new.{one}" for one in quoted(self._names())),
+            newer="true" if whole else newer(self.history),
             txn=txn,
         )
+
+    def _names(self) -> tuple[str, ...]:
+        """What names a row."""
+        key = self.table.spec.key
+        return (*key, VALID_FROM) if self.history.kind == "scd2" else key
 
     def _silver(self, version: int | None = None) -> DataFrame:
         return self.tables.read("silver", self.table.name, version=version)
 
+    def _added(self, upto: int) -> DataFrame:
+        return self.tables.added("silver", self.table.name, after=self.step.after, upto=upto)
+
     def _whole(self, versions: DataFrame) -> DataFrame:
+        """The rows that these versions come to."""
         rows = changes(versions, self.table, self.history)
+        if self.history.rows == "snapshots":
+            gone = absences(rows, self._refused(), self.table, self.history)
+            rows = rows.unionByName(gone, allowMissingColumns=True)
         if self.history.kind == "scd2":
             return intervals(rows, self.table, self.history)
         return newest(rows, self.table, self.history).where(~F.col(GONE)).drop(GONE)
 
-    def _newest(self, added: DataFrame, upto: int) -> DataFrame:
+    def _refused(self) -> DataFrame:
+        """Key and sequence of the rows in quarantine, where they can be read."""
+        names = (*self.table.spec.key, self.history.sequence[0])
+        raw = self.tables.read("quarantine", self.table.name).select(
+            *[F.get_json_object(RAW, f"$['{name}']").alias(name) for name in names]
+        )
+        typed = [one for one in typed_columns(self.table, raw.schema) if one.name in names]
+        return raw.select(*[one.value.alias(one.name) for one in typed])
+
+    def _newest(self, upto: int) -> DataFrame:
         """The newest of the added changes of each key.
 
         A key that is not in the table may be a new one, or was deleted; then a change that is
         older than the delete must not bring it back. So old deletes take part.
         """
+        added = self._added(upto)
         rows = changes(added, self.table, self.history)
         if self.history.deletes is not None:
             deletes = tombstones(self._silver(upto), self.table, self.history)
             rows = rows.unionByName(self._touched(deletes, added), allowMissingColumns=True)
         return newest(rows, self.table, self.history)
 
-    def _replaced(self, added: DataFrame, upto: int) -> DataFrame:
+    def _replaced(self, upto: int) -> DataFrame:
         """What changes in the intervals of the keys that were touched.
 
         They are made anew from all versions: a change that came to nothing by then, and that no
-        interval shows, may begin one once a late change lies before it.
+        interval shows, may begin one once a late change lies before it. A snapshot touches every
+        key, for it tells also of those that it lacks.
         """
-        wanted = self._whole(self._touched(self._silver(upto), added))
-        held = self._touched(self.tables.read("history", self.table.name), added)
-        return replacements(wanted, held.select(*quoted(wanted.columns)), self.table)
+        versions = self._silver(upto)
+        held = self.tables.read("history", self.table.name)
+        if self.history.rows == "changes":
+            added = self._added(upto)
+            versions, held = self._touched(versions, added), self._touched(held, added)
+        wanted = self._whole(versions)
+        return replacements(wanted, held.select(*quoted(wanted.columns)), self._names())
 
     def _touched(self, rows: DataFrame, added: DataFrame) -> DataFrame:
         key = list(self.table.spec.key)

@@ -48,6 +48,11 @@ class HistorySpec(Definition):
     kind: Literal["scd1", "scd2"] = Field(
         description="scd1: one row a key, as it is now; scd2: each row with valid_from and valid_to"
     )
+    rows: Literal["changes", "snapshots"] = Field(
+        default="changes",
+        description="snapshots: rows of one value of sequence_by are the whole of what is told; a "
+        "key that the next one lacks is gone",
+    )
     sequence_by: Names = Field(
         default=(),
         description="column(s) that are greater in a later change; without it the event time; "
