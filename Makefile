@@ -48,6 +48,10 @@ ingest: up ## new files to bronze tables
 refine: up ## bronze to silver: type, check, de-duplicate
 	$(FELDSPAR) refine
 
+.PHONY: history
+history: up ## silver to history: what holds now (SCD1), or held when (SCD2)
+	$(FELDSPAR) history
+
 .PHONY: features
 features: up ## silver to gold
 	$(FELDSPAR) features
@@ -99,6 +103,10 @@ bench-pit: setup ## point-in-time joins only (BENCH_ARGS="--cases small --scale 
 .PHONY: bench-windows
 bench-windows: setup ## windows only (BENCH_ARGS="--cases published")
 	PYTHONPATH=lib:tests $(BIN)/python -m bench.windows $(BENCH_ARGS)
+
+.PHONY: bench-history
+bench-history: setup ## our SCD1 beside a hand-written MERGE (BENCH_ARGS="--scale 0.1" is quick)
+	PYTHONPATH=lib:tests $(BIN)/python -m bench.history $(BENCH_ARGS)
 
 .PHONY: up
 up: setup ## start the local S3, Redis and MLflow servers, or find them running

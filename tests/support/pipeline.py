@@ -16,9 +16,18 @@ from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
 from feldspar.graph.observed import WaitingFile
 from feldspar.graph.plan import plan
-from feldspar.graph.steps import FeaturesStep, IngestStep, Plan, QualityStep, RefineStep, Step
+from feldspar.graph.steps import (
+    FeaturesStep,
+    HistoryStep,
+    IngestStep,
+    Plan,
+    QualityStep,
+    RefineStep,
+    Step,
+)
 from feldspar.ingest.files import ingest_files
 from feldspar.monitor.quality import check_table
+from feldspar.refine.history import keep_history
 from feldspar.refine.table import refine_table
 from feldspar.spec.environment import Environment
 from feldspar.spec.loading import load_definitions
@@ -67,6 +76,9 @@ class Pipeline:
             case RefineStep():
                 table = self.graph.table(step.table)
                 return refine_table(step, table, tables=self.tables, now=NOW, progress=silent)
+            case HistoryStep():
+                table = self.graph.table(step.table)
+                return keep_history(step, table, tables=self.tables, progress=silent)
             case FeaturesStep():
                 view = self.graph.view(step.view)
                 table = self.graph.table(view.table)

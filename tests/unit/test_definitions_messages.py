@@ -263,6 +263,72 @@ conf/tables/transactions.yaml:11  checks: silver.transactions has no column "amu
   nearest: amount (double)
   see: feldspar show tables transactions""",
     ),
+    "a kind of history that there is none of": (
+        (TABLE, "from: payments", "from: payments\nhistory: {kind: scd3}"),
+        """\
+conf/tables/transactions.yaml:2  history.kind: found 'scd3'; it is 'scd1' or 'scd2'
+  nearest: scd2, scd1""",
+    ),
+    "a sequence that is no column": (
+        (TABLE, "from: payments", "from: payments\nhistory: {kind: scd1, sequence_by: terminal}"),
+        """\
+conf/tables/transactions.yaml:2  sequence_by: silver.transactions has no column "terminal"
+  nearest: terminal_id (bigint)
+  see: feldspar show tables transactions""",
+    ),
+    "a sequence whose order is not that of its changes": (
+        (TABLE, "from: payments", "from: payments\nhistory: {kind: scd1, sequence_by: amount}"),
+        (
+            "conf/tables/transactions.yaml:2  sequence_by is int, bigint, timestamp or date; "
+            "amount is double"
+        ),
+    ),
+    "deletes told by what is not true or false": (
+        (TABLE, "from: payments", "from: payments\nhistory: {kind: scd1, delete_when: amount}"),
+        "conf/tables/transactions.yaml:2  amount is double, not true or false",
+    ),
+    "deletes told by a column that is not there": (
+        (TABLE, "from: payments", "from: payments\nhistory: {kind: scd1, delete_when: is_frod}"),
+        """\
+conf/tables/transactions.yaml:2  is_frod: silver.transactions has no column "is_frod"
+  nearest: is_fraud (boolean)
+  see: feldspar show tables transactions""",
+    ),
+    "a history without its key": (
+        (TABLE, "from: payments", "from: payments\nhistory: {kind: scd2, without: transaction_id}"),
+        (
+            "conf/tables/transactions.yaml:2  transaction_id cannot be left out: "
+            "it is of the key or the sequence"
+        ),
+    ),
+    "snapshots with rows that delete": (
+        (
+            TABLE,
+            "from: payments",
+            "from: payments\nhistory: {kind: scd1, rows: snapshots, delete_when: is_fraud}",
+        ),
+        (
+            "conf/tables/transactions.yaml:2  a snapshot tells that a key is gone by lacking it: "
+            "'delete_when' is for changes"
+        ),
+    ),
+    "columns that the history writes itself": (
+        (TABLE, "  amount: double", "  amount: double\n  valid_to: date\nhistory: {kind: scd2}"),
+        (
+            "conf/tables/transactions.yaml:10  scd2 writes a column valid_to: "
+            "leave out the table's own, or name it otherwise"
+        ),
+    ),
+    "views of a table whose rows may take others away": (
+        (TABLE, "from: payments", "from: payments\nhistory: {kind: scd1, delete_when: is_fraud}"),
+        """\
+conf/views/customer_spend.yaml:2  silver.transactions holds deletes ('delete_when'), which would \
+count as rows here
+  query history.transactions; views and spines of such tables are not there yet
+conf/views/last_payment.yaml:2  silver.transactions holds deletes ('delete_when'), which would \
+count as rows here
+  query history.transactions; views and spines of such tables are not there yet""",
+    ),
     "a kind of source that there is none of": (
         (SOURCE, "kind: files", "kind: file"),
         """\

@@ -18,6 +18,7 @@ from feldspar.graph.observed import ModelState, Observed, SourceState, TableStat
 from feldspar.graph.plan import plan
 from feldspar.graph.steps import (
     FeaturesStep,
+    HistoryStep,
     IngestStep,
     Mode,
     Plan,
@@ -122,6 +123,80 @@ class TestIngest:
         found = plan(graph, observed(tables)).of("ingest").to_run
 
         assert [step.reason for step in found] == ["load 1 was interrupted: complete its file list"]
+
+
+class TestHistory:
+    FILE = FILES[TABLE] + "history: {kind: scd2}\n"
+
+    @pytest.fixture
+    def graph(self, tmp_path: Path) -> Graph:
+        return graph_of(tmp_path, {TABLE: self.FILE})
+
+    @pytest.fixture
+    def tables(self, graph: Graph) -> Tables:
+        """History equals version 2 of silver."""
+        history = graph.table("transactions").history
+        assert history is not None
+        done = {cursor("history", "transactions"): 2}
+        state = TableState(5, history.definition, cursors=done)
+        return {**tables_of(graph), ("history", "transactions"): state}
+
+    def step(self, graph: Graph, tables: Tables, *, accept: bool = False) -> HistoryStep:
+        found = one(plan(graph, observed(tables), accept=accept), "history.transactions")
+        assert isinstance(found, HistoryStep)
+        return found
+
+    def test_there_is_no_step_for_a_table_without_one(self, tmp_path: Path) -> None:
+        graph = graph_of(tmp_path / "without")
+
+        assert plan(graph, observed(tables_of(graph))).of("history").steps == ()
+
+    def test_one_that_equals_silver_has_nothing_to_do(self, graph: Graph, tables: Tables) -> None:
+        found = self.step(graph, tables)
+
+        assert (found.status, found.reason) == (
+            Status.NOTHING,
+            "equals version 2 of silver.transactions",
+        )
+
+    def test_one_that_is_behind_goes_on_from_where_it_was(
+        self, graph: Graph, tables: Tables
+    ) -> None:
+        found = self.step(graph, changed(tables, "silver", "transactions", version=7))
+
+        assert (found.runs, found.after, found.mode) == (True, 2, Mode.APPEND)
+
+    def test_one_that_is_missing_is_built_from_all_of_silver(
+        self, graph: Graph, tables: Tables
+    ) -> None:
+        found = self.step(graph, without(tables, ("history", "transactions")))
+
+        assert (found.runs, found.after) == (True, None)
+
+    def test_another_kind_waits_for_accept_and_silver_does_not(
+        self, tables: Tables, tmp_path: Path
+    ) -> None:
+        other = graph_of(tmp_path, {TABLE: self.FILE.replace("scd2", "scd1")})
+
+        found = plan(other, observed(tables))
+
+        assert [step.name for step in found.blocked] == ["history.transactions"]
+
+    def test_an_accepted_one_is_rebuilt_under_a_new_generation(
+        self, tables: Tables, tmp_path: Path
+    ) -> None:
+        other = graph_of(tmp_path, {TABLE: self.FILE.replace("scd2", "scd1")})
+
+        found = self.step(other, tables, accept=True)
+
+        assert (found.mode, found.after, found.generation) == (Mode.REBUILD, None, 1)
+
+    def test_it_is_rebuilt_with_its_silver_table(self, graph: Graph, tables: Tables) -> None:
+        rebuilt = changed(tables, "silver", "transactions", generation=1)
+
+        found = self.step(graph, rebuilt)
+
+        assert (found.mode, found.source_generation) == (Mode.REBUILD, 1)
 
 
 class TestRefine:

@@ -87,6 +87,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
     "stream": (_EVERY,),
     "ingest": (),
     "refine": (_ACCEPT,),
+    "history": (_ACCEPT,),
     "features": (_ACCEPT,),
     "quality": (),
     "train": (),
@@ -105,7 +106,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
 
 PLANNED: Mapping[str, str | None] = {
     "apply": None,
-    **{verb: verb for verb in ("ingest", "refine", "features", "quality", "train")},
+    **{verb: verb for verb in ("ingest", "refine", "history", "features", "quality", "train")},
 }
 """Verbs that carry out steps of the plan, and the kind of step where it is one."""
 
@@ -114,6 +115,7 @@ EXAMPLES: Mapping[str, str] = {
     "stream": "feldspar stream\nfeldspar stream --every 5s",
     "ingest": "feldspar ingest --json",
     "refine": "feldspar refine",
+    "history": "feldspar history",
     "features": "feldspar features",
     "quality": "feldspar quality",
     "train": "feldspar train",

@@ -48,16 +48,18 @@ def one_table(project: Project, name: str) -> Listing:
         (column, one.type.value, _known(one), ", ".join(map(_check, spec.checks.get(column, ()))))
         for column, one in spec.columns.items()
     )
-    about = f"silver.{name}: from {spec.from_}, key {', '.join(spec.key)}"
-    return Listing(
-        ("column", "type", "known", "checks"), rows, before=(about, *_held(project, name))
-    )
+    about = [f"silver.{name}: from {spec.from_}, key {', '.join(spec.key)}"]
+    about += _held(project, "silver", name)
+    if spec.history is not None:
+        about += [f"history.{name}: {spec.history.kind} of it"]
+        about += _held(project, "history", name)
+    return Listing(("column", "type", "known", "checks"), rows, before=tuple(about))
 
 
-def _held(project: Project, name: str) -> tuple[str, ...]:
-    """What the lake holds of a silver table; nothing of it is no reason to hide its columns."""
+def _held(project: Project, layer: str, name: str) -> tuple[str, ...]:
+    """What the lake holds of a table; nothing of it is no reason to hide its columns."""
     try:
-        return (_line(summarise(Lake.of(project.environment()), "silver", name)),)
+        return (_line(summarise(Lake.of(project.environment()), layer, name)),)
     except TableNotFoundError:
         return ("the lake holds no rows of it yet",)
     except FeldsparError as error:

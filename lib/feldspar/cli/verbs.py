@@ -10,6 +10,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "stream": ("jobs", "keep tables and Redis up to date, round after round"),
     "ingest": ("jobs", "new files to bronze tables"),
     "refine": ("jobs", "bronze to silver: type, check, de-duplicate"),
+    "history": ("jobs", "silver to history: rows that hold now (SCD1), or held when (SCD2)"),
     "features": ("jobs", "silver to gold"),
     "quality": ("jobs", "hold finished tables against their expectations"),
     "train": ("jobs", "train, judge and promote the models that are due"),

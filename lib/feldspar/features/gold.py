@@ -39,7 +39,6 @@ from feldspar.names import (
     cursor,
 )
 from feldspar.stores.tables.bucketed import BUCKETS
-from feldspar.stores.tables.epochs import refuse_stale
 from feldspar.stores.tables.log import (
     DEFINITION,
     GENERATION,
@@ -75,7 +74,8 @@ def build_view(
     """
     upto = tables.version("silver", view.table)
     txn = tables.txn(cursor("features", view.name, step.generation), upto)
-    _claim(step, txn.app, tables)
+    before = step.generation - (step.mode is Mode.REBUILD)
+    tables.claim_at("gold", view.name, txn.app, after=step.after, generation=before)
     declared = _declared(step, view, table, tables=tables, upto=upto)
     backfilled = _prepare(step, view, table, declared, tables=tables, progress=progress)
     if upto == step.after:
@@ -86,17 +86,6 @@ def build_view(
     commit = append_rows(rows, view, tables, txn=txn, declared=declared)
     compact(view, tables, progress=progress)
     return FeaturesResult(view.name, commit.rows, commit.version, backfilled)
-
-
-def _claim(step: FeaturesStep, app: str, tables: SparkTables) -> None:
-    """Makes sure that gold is as the plan found it, and that no earlier run writes there."""
-    found = tables.claim("gold", step.view, app)
-    if found.generation is None:
-        return
-    before = step.generation - (step.mode is Mode.REBUILD)
-    refuse_stale(f"{step.name}, generation", planned=before, found=found.generation)
-    if step.mode is not Mode.REBUILD:
-        refuse_stale(f"{step.name}, silver", planned=step.after, found=found.position)
 
 
 def append_rows(

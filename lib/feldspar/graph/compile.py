@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from feldspar.graph.canonical import canonical
+from feldspar.graph.compile_history import refuse_deletes
 from feldspar.graph.compile_services import Catalogue, add_derived, compile_services
 from feldspar.graph.compile_tables import compile_tables
 from feldspar.graph.compile_views import compile_views
@@ -80,6 +81,7 @@ def _models(
             problems.unknown(place.at("spine"), "table", spec.spine, known=definitions.tables)
         if spec.spine not in tables or spec.service not in services:
             continue
+        refuse_deletes(tables[spec.spine], place.at("spine"), problems)
         label = _label(spec, tables[spec.spine], place=place, problems=problems)
         if label is not None:
             service = services[spec.service]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from feldspar.graph.canonical import canonical
+from feldspar.graph.compile_history import compile_history
 from feldspar.graph.graph import Table
 from feldspar.graph.problems import Place, Problems
 from feldspar.spec.check import Between, Matches, OneOf
@@ -30,6 +31,7 @@ def compile_tables(definitions: Definitions, problems: Problems) -> dict[str, Ta
             continue
         _check_names(spec, source, place=place, problems=problems)
         rules = _rules(spec, place, problems)
+        history = compile_history(spec, source, place=place, problems=problems)
         tables[name] = Table(
             name=name,
             spec=spec,
@@ -37,6 +39,7 @@ def compile_tables(definitions: Definitions, problems: Problems) -> dict[str, Ta
             source=source,
             rules=rules,
             definition=canonical({"table": spec, "source": source}),
+            history=history,
         )
     return tables
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from feldspar.graph.compile_history import refuse_deletes
 from feldspar.graph.compile_windows import compile_windowed
 from feldspar.graph.graph import Table
 from feldspar.graph.problems import Place, Problems
@@ -50,6 +51,7 @@ def _view(
     place: Place,
     problems: Problems,
 ) -> View:
+    refuse_deletes(table, place.at("from"), problems)
     for key in entity.key:
         if key not in table.spec.columns:
             message = f"entity {spec.entity} needs column {key!r}; silver.{table.name} has none"

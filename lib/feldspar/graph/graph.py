@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from feldspar.errors import UsageError, nearest
 from feldspar.graph.view import OnDemand, Service, View
@@ -20,6 +20,29 @@ Source = FilesSource | DeltaSource | GeneratorSource
 
 
 @dataclass(frozen=True)
+class History:
+    """What is kept of a table's changes.
+
+    Attributes:
+        kind: what holds now, or all that held and when.
+        rows: changes, or snapshots of all keys that there are.
+        sequence: columns that order the changes of a key, never null.
+        deletes: true of a change that takes its key away; None: there are none.
+        columns: those that are kept, in the order of the table.
+        compared: those whose change is one: all but key, sequence and times.
+        definition: canonical JSON of all that decides a row.
+    """
+
+    kind: Literal["scd1", "scd2"]
+    rows: Literal["changes", "snapshots"]
+    sequence: tuple[str, ...]
+    deletes: Expression | None
+    columns: tuple[str, ...]
+    compared: tuple[str, ...]
+    definition: str
+
+
+@dataclass(frozen=True)
 class Table:
     """A silver table with its source and its canonical definition."""
 
@@ -29,6 +52,18 @@ class Table:
     source: FilesSource | DeltaSource
     rules: tuple[tuple[str, Expression], ...]
     definition: str
+    history: History | None = None
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns that no row may lack: key, event time, and what history orders by."""
+        sequence = self.history.sequence if self.history else ()
+        return tuple(dict.fromkeys((*self.spec.key, self.source.event_time, *sequence)))
+
+    @property
+    def deletes_rows(self) -> bool:
+        """Whether rows may come that take their key away."""
+        return self.history is not None and self.history.deletes is not None
 
     def types(self) -> dict[str, ColumnType]:
         """Declared columns and their types."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from feldspar.graph.graph import Graph
 from feldspar.graph.steps import (
     FeaturesStep,
+    HistoryStep,
     OnlineStep,
     QualityStep,
     RefineStep,
@@ -39,6 +40,8 @@ def _reads(step: Step, graph: Graph) -> set[str]:
     match step:
         case RefineStep(table=table):
             return {f"bronze.{graph.table(table).source_name}"}
+        case HistoryStep(table=table):
+            return {f"silver.{table}"}
         case FeaturesStep(view=view):
             return {f"silver.{graph.view(view).table}"}
         case QualityStep(layer=layer, table=table):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from feldspar.graph.graph import Graph
 from feldspar.graph.observed import Observed
 from feldspar.graph.planning.draft import Draft
+from feldspar.graph.planning.history import history_steps
 from feldspar.graph.planning.models import train_steps
 from feldspar.graph.planning.sources import generate_steps, ingest_steps
 from feldspar.graph.planning.tables import quality_steps, refine_steps
@@ -30,6 +31,7 @@ def plan(graph: Graph, observed: Observed, *, accept: bool = False) -> Plan:
         generate_steps,
         ingest_steps,
         refine_steps,
+        history_steps,
         features_steps,
         quality_steps,
         online_steps,

@@ -84,6 +84,17 @@ class RefineStep(Step):
 
 
 @dataclass(frozen=True)
+class HistoryStep(Step):
+    """silver -> history of one table, from after version ``after`` of silver (None: all of it)."""
+
+    table: str
+    after: int | None
+    mode: Mode
+    generation: int
+    source_generation: int
+
+
+@dataclass(frozen=True)
 class FeaturesStep(Step):
     """silver -> gold of one view; ``columns`` are those a backfill adds."""
 

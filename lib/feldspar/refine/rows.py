@@ -12,8 +12,10 @@ from pyspark.sql import functions as F
 
 from feldspar.compute.checks.rows import FailedWhen, row_checks
 from feldspar.compute.dedupe import content_hash
+from feldspar.compute.history import is_delete
 from feldspar.graph.graph import Table
 from feldspar.names import BATCH, EVENT_TIME, KNOWN_TIME, POSITION, ROW_HASH
+from feldspar.refine.envelope import unwrapped
 from feldspar.refine.typing import typed_columns
 from feldspar.spec.source import KnownAfterEvent, KnownByColumn, KnownRule, KnownWhenIngested
 
@@ -22,6 +24,7 @@ RAW = "_raw"
 PROVENANCE = ("_file", BATCH, POSITION, "_ingested_at")
 _CORRUPT = "_corrupt"
 _FAILED = "_failed"
+_DELETE_FAILED = "_delete_failed"
 _RECORD = "_record"
 _UNPARSED = "line:not_parsed"
 _NEXT = "\n"
@@ -29,15 +32,22 @@ _NEXT = "\n"
 
 def checked_rows(raw: DataFrame, table: Table) -> DataFrame:
     """Typed rows with system columns, ``_reasons`` (empty: valid) and ``_raw`` (JSON text)."""
+    whole = raw.withColumn(_RECORD, _record(raw))
+    raw = unwrapped(whole, table, keep=(*PROVENANCE, _CORRUPT, _RECORD))
     columns = typed_columns(table, raw.schema)
-    failures = [FailedWhen(one.reason, one.failed) for one in columns]
-    before = [*_not_parsed(raw), *_unknown_columns(raw, table), *failures]
+    failures = {one.name: FailedWhen(one.reason, one.failed) for one in columns}
+    before = [*_not_parsed(raw), *_unknown_columns(raw, table), *failures.values()]
+    of_deletes = [*_not_parsed(raw), *[failures[name] for name in table.needed]]
     typed = raw.select(
         *[one.value.alias(one.name) for one in columns],
         *[F.col(name) for name in PROVENANCE],
         _reasons(before).alias(_FAILED),
-        _record(raw).alias(_RECORD),
+        *([_reasons(of_deletes).alias(_DELETE_FAILED)] if table.deletes_rows else []),
+        F.col(_RECORD),
     )
+    if table.deletes_rows:
+        failed = F.when(is_delete(table), F.col(_DELETE_FAILED)).otherwise(F.col(_FAILED))
+        typed = typed.withColumn(_FAILED, failed).drop(_DELETE_FAILED)
     return _clocks_and_checks(typed, table, refused={one.name: one.reason for one in columns})
 
 
@@ -92,7 +102,7 @@ def _not_parsed(raw: DataFrame) -> list[FailedWhen]:
 def _unknown_columns(raw: DataFrame, table: Table) -> list[FailedWhen]:
     if table.spec.unknown_columns == "ignore":
         return []
-    declared = {*table.spec.columns, *PROVENANCE, _CORRUPT}
+    declared = {*table.spec.columns, *PROVENANCE, _CORRUPT, _RECORD}
     return [
         FailedWhen(f"{name}:unknown_column", F.col(f"`{name}`").isNotNull())
         for name in raw.columns

@@ -28,7 +28,7 @@ from feldspar.refine.rows import PROVENANCE, RAW, REASONS, checked_rows
 from feldspar.refine.upstream import Upstream
 from feldspar.stores.tables import records
 from feldspar.stores.tables.epochs import refuse_stale
-from feldspar.stores.tables.log import DEFINITION, GENERATION, Txn
+from feldspar.stores.tables.log import DEFINITION, GENERATION, STATISTICS, Txn
 from feldspar.stores.tables.spark import Declared, SparkTables, nullable, struct
 
 LEDGER_SCHEMA = pa.schema(
@@ -50,7 +50,6 @@ QUARANTINE_SCHEMA = (
     "_ingested_at timestamp"
 )
 QUARANTINE_COLUMNS = (REASONS, RAW, *PROVENANCE)
-STATISTICS = "delta.dataSkippingStatsColumns"
 SYSTEM = (EVENT_TIME, KNOWN_TIME, BATCH, POSITION, ROW_HASH)
 Progress = Callable[[str], None]
 

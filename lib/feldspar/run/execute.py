@@ -21,6 +21,7 @@ from feldspar.graph.order import needs
 from feldspar.graph.steps import (
     FeaturesStep,
     GenerateStep,
+    HistoryStep,
     IngestStep,
     OnlineStep,
     Plan,
@@ -34,6 +35,7 @@ from feldspar.ingest.generate import GenerateResult, generate
 from feldspar.ingest.result import IngestResult
 from feldspar.monitor.quality import QualityResult, check_table
 from feldspar.online.push import PushResult, push
+from feldspar.refine.history import HistoryResult, keep_history
 from feldspar.refine.table import RefineResult, refine_table
 from feldspar.run.failures import told_clearly
 from feldspar.run.workplace import Workplace
@@ -47,6 +49,7 @@ Result = (
     GenerateResult
     | IngestResult
     | RefineResult
+    | HistoryResult
     | FeaturesResult
     | QualityResult
     | TrainingResult
@@ -58,7 +61,7 @@ SIDE_BY_SIDE = 3
 """How many steps run at once: most of a small step is waiting for commits."""
 ALONE_OF_ITS_KIND = ("quality", "train")
 """Suites share one folder of files, and trainings one memory."""
-_FIRST = ("generate", "ingest", "refine", "train", "features", "online", "quality")
+_FIRST = ("generate", "ingest", "refine", "train", "features", "history", "online", "quality")
 """Of the steps that may start: what all others wait for, then what takes longest."""
 
 
@@ -165,10 +168,8 @@ def _carried_out(step: Step, work: Workplace) -> tuple[Result | None, str]:
             return generate(step, source, root=root, progress=work.say), ""
         case IngestStep():
             return _ingest(step, work)
-        case RefineStep():
-            table = work.graph.table(step.table)
-            now = utc_now()
-            return refine_table(step, table, tables=work.tables, now=now, progress=work.say), ""
+        case RefineStep() | HistoryStep():
+            return _refined(step, work), ""
         case FeaturesStep():
             view = work.graph.view(step.view)
             table = work.graph.table(view.table)
@@ -190,6 +191,13 @@ def _carried_out(step: Step, work: Workplace) -> tuple[Result | None, str]:
             return _push(step, work), ""
         case _:
             raise FeldsparError(f"{type(step).__name__} is no step this version can carry out")
+
+
+def _refined(step: RefineStep | HistoryStep, work: Workplace) -> RefineResult | HistoryResult:
+    table = work.graph.table(step.table)
+    if isinstance(step, HistoryStep):
+        return keep_history(step, table, tables=work.tables, progress=work.say)
+    return refine_table(step, table, tables=work.tables, now=utc_now(), progress=work.say)
 
 
 def _source(work: Workplace, name: str, kind: type[Any]) -> Any:

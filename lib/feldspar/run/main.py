@@ -23,7 +23,7 @@ Arguments = argparse.Namespace
 Action = Callable[[Workplace, Arguments], dict[str, Any]]
 
 EVERY = "30s"
-STAGES = ("generate", "ingest", "refine", "features", "quality", "train")
+STAGES = ("generate", "ingest", "refine", "history", "features", "quality", "train")
 _STARTED = time.monotonic()
 
 

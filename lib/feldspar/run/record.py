@@ -22,6 +22,7 @@ from feldspar.ingest.result import IngestResult
 from feldspar.monitor.quality import QualityResult
 from feldspar.names import EVENT_TIME
 from feldspar.online.push import PushResult
+from feldspar.refine.history import HistoryResult
 from feldspar.refine.table import RefineResult
 from feldspar.report.page import PAGE
 from feldspar.report.record import (
@@ -137,9 +138,8 @@ def _rows(done: Done) -> tuple[int | None, int | None, str]:
         case RefineResult() as one:
             note = _phrases({"quarantined": one.quarantined, "duplicates": one.duplicates})
             return one.rows_in, one.valid, note
-        case FeaturesResult() as one:
-            added = f"added {', '.join(one.backfilled)}" if one.backfilled else ""
-            return None, one.rows, added
+        case HistoryResult() | FeaturesResult() as one:
+            return None, one.rows, _changed(one)
         case QualityResult() as one:
             return None, None, f"{len(one.findings) - len(one.failed)} of {len(one.findings)} met"
         case TrainingResult() as one:
@@ -148,6 +148,12 @@ def _rows(done: Done) -> tuple[int | None, int | None, str]:
             return one.entities, one.written, _phrases({"entities as new already": one.skipped})
         case _ as never:
             assert_never(never)
+
+
+def _changed(one: HistoryResult | FeaturesResult) -> str:
+    if isinstance(one, HistoryResult):
+        return _phrases({"removed": one.removed})
+    return f"added {', '.join(one.backfilled)}" if one.backfilled else ""
 
 
 def _phrases(counts: Mapping[str, int]) -> str:

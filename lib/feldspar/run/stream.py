@@ -23,7 +23,7 @@ from feldspar.run.execute import Run, execute
 from feldspar.run.workplace import Workplace
 from feldspar.stores.deployed import observe_data
 
-STREAMED = ("ingest", "refine", "features", "online")
+STREAMED = ("ingest", "refine", "history", "features", "online")
 """Kinds of steps that a round carries out; suites and trainings are for ``feldspar apply``."""
 
 

@@ -28,7 +28,7 @@ from feldspar.training.score import score as score_rows
 from feldspar.training.sets import training_set as build_training_set
 
 Answer = dict[str, Any]
-WRITE_TABLES = ("ingest", "refine", "features", "quality")
+WRITE_TABLES = ("ingest", "refine", "history", "features", "quality")
 """Kinds of steps that write tables of the lake, of which only the latest run may be at it."""
 TOLD = "told"
 """The key of an answer's lines for people, which are its only form on stdout without --json."""

@@ -87,6 +87,11 @@ class FilesSource(Clocks):
 
     kind: Literal["files"]
     path: str = Field(description="file, folder or s3a:// prefix")
+    envelope: Literal["debezium"] | None = Field(
+        default=None,
+        description="debezium: lines are its change events; tables declare the row's columns, and "
+        "op, ts_ms and source_<field> of the event",
+    )
     description: str = ""
 
 

@@ -42,6 +42,32 @@ class _OrType(OrShort):
 Column = Annotated[ColumnSpec, BeforeValidator(_column), _OrType("string")]
 
 
+class HistorySpec(Definition):
+    """What ``history.<table>`` keeps of the changes: what holds now, or all that held and when."""
+
+    kind: Literal["scd1", "scd2"] = Field(
+        description="scd1: one row a key, as it is now; scd2: each row with valid_from and valid_to"
+    )
+    rows: Literal["changes", "snapshots"] = Field(
+        default="changes",
+        description="snapshots: rows of one value of sequence_by are the whole of what is told; a "
+        "key that the next one lacks is gone",
+    )
+    sequence_by: Names = Field(
+        default=(),
+        description="column(s) that are greater in a later change; without it the event time; "
+        "valid_from is the first of them",
+    )
+    delete_when: str | None = Field(
+        default=None,
+        description="condition under which a row takes its key away, e.g. \"op = 'd'\"; such a row "
+        "is checked in its key, sequence and times alone",
+    )
+    without: Names = Field(
+        default=(), description="column(s) to leave out: a change in them alone is none"
+    )
+
+
 class TableSpec(Definition):
     """Typed, de-duplicated, checked rows of one source; differing rows of a key are versions."""
 
@@ -51,6 +77,9 @@ class TableSpec(Definition):
     checks: dict[str, Checks] = Field(default_factory=dict, description="checks by column")
     rules: dict[str, str] = Field(
         default_factory=dict, description="named conditions over the row, e.g. 'amount > 0'"
+    )
+    history: HistorySpec | None = Field(
+        default=None, description="a further table, history.<table>, of rows that hold or held"
     )
     unknown_columns: Literal["quarantine", "ignore"] = Field(
         default="quarantine",

@@ -191,8 +191,10 @@ def _tables(graph: Graph, lake: Lake) -> dict[TableId, TableState]:
     }
     for name in graph.sources:
         wanted["bronze", name] = [cursor("ingest", name)]
-    for name in graph.tables:
+    for name, table in graph.tables.items():
         wanted["silver", name] = wanted["quarantine", name] = [f"refine:{name}#*"]
+        if table.history is not None:
+            wanted["history", name] = [f"history:{name}#*"]
     for name in graph.views:
         wanted["gold", name] = [f"features:{name}#*"]
     states: Mapping[TableId, TableState | None] = {

@@ -14,6 +14,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from feldspar.compute.expressions.spark import column
+from feldspar.compute.history import is_delete
 from feldspar.graph.graph import Table
 from feldspar.spec.check import Between, CheckSpec, Matches, NotNull, OneOf
 
@@ -27,7 +28,11 @@ class FailedWhen:
 
 
 def row_checks(table: Table) -> list[FailedWhen]:
-    """All checks and rules of a table; key and event time are never null."""
+    """All checks and rules of a table; key, event time and sequence are never null.
+
+    A row that takes its key away may carry nothing but these: what else is asked of rows is not
+    asked of it.
+    """
     return [*_always(table), *_by_column(table), *_by_row(table)]
 
 
@@ -37,7 +42,7 @@ def _always(table: Table) -> Iterator[FailedWhen]:
         for name, checks in table.spec.checks.items()
         if any(isinstance(check, NotNull) for check in checks)
     }
-    for name in dict.fromkeys((*table.spec.key, table.source.event_time)):
+    for name in table.needed:
         if name not in stated:
             yield FailedWhen(f"{name}:not_null", F.col(name).isNull())
 
@@ -45,7 +50,13 @@ def _always(table: Table) -> Iterator[FailedWhen]:
 def _by_column(table: Table) -> Iterator[FailedWhen]:
     for name, checks in table.spec.checks.items():
         for check in checks:
-            yield FailedWhen(f"{name}:{check.kind}", _fails(F.col(f"`{name}`"), check))
+            fails = _fails(F.col(f"`{name}`"), check)
+            asked = fails if name in table.needed else _of_rows_that_stay(fails, table)
+            yield FailedWhen(f"{name}:{check.kind}", asked)
+
+
+def _of_rows_that_stay(fails: Column, table: Table) -> Column:
+    return ~is_delete(table) & fails if table.deletes_rows else fails
 
 
 def _fails(value: Column, check: CheckSpec) -> Column:
@@ -64,4 +75,5 @@ def _fails(value: Column, check: CheckSpec) -> Column:
 
 def _by_row(table: Table) -> Iterator[FailedWhen]:
     for name, expression in table.rules:
-        yield FailedWhen(f"rule:{name}", ~column(expression, table.types()))
+        fails = _of_rows_that_stay(~column(expression, table.types()), table)
+        yield FailedWhen(f"rule:{name}", fails)

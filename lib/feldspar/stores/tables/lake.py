@@ -8,7 +8,7 @@ from pathlib import Path
 from feldspar.spec.environment import Environment, StorageSpec
 from feldspar.spec.storage_options import delta_storage_options
 
-LAYERS = ("bronze", "silver", "quarantine", "gold", "ops", "training")
+LAYERS = ("bronze", "silver", "history", "quarantine", "gold", "ops", "training")
 
 
 @dataclass(frozen=True)

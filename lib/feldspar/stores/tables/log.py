@@ -26,6 +26,7 @@ DEFINITION = "feldspar.definition"
 GENERATION = "feldspar.generation"
 SOURCE_GENERATION = "feldspar.source_generation"
 LAYOUT = "feldspar.layout"
+STATISTICS = "delta.dataSkippingStatsColumns"
 
 
 NOTE = "userMetadata"

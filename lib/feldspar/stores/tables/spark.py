@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from delta.tables import DeltaTable
+from delta.tables import DeltaMergeBuilder, DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.readwriter import DataFrameWriterV2
 from pyspark.sql.types import StructField, StructType
 
 from feldspar.errors import StoreError, TableNotFoundError
+from feldspar.names import GONE
 from feldspar.stores import objects
 from feldspar.stores.tables import epochs, log
 from feldspar.stores.tables.bucketed import BucketedTable, bucketed_table
@@ -90,6 +91,27 @@ class SparkTables:
             OvertakenError: a later run has claimed it.
         """
         return epochs.claim(self.lake, layer, name, app=app, epoch=self.epoch)
+
+    def claim_at(
+        self, layer: str, name: str, app: str, *, after: int | None, generation: int
+    ) -> None:
+        """Claims a table that a plan wants to go on with, where it is as the plan found it.
+
+        Args:
+            layer: the table's layer.
+            name: the table's name.
+            app: the cursor.
+            after: how far the cursor was.
+            generation: how often the table was rebuilt.
+
+        Raises:
+            OvertakenError: another run has moved it on, or a later run has claimed it.
+        """
+        found = self.claim(layer, name, app)
+        if found.generation is not None:
+            what = f"{layer}.{name}"
+            epochs.refuse_stale(f"{what}, generation", planned=generation, found=found.generation)
+            epochs.refuse_stale(what, planned=after, found=found.position)
 
     def exists(self, layer: str, name: str) -> bool:
         """Whether the table is there."""
@@ -268,6 +290,33 @@ class SparkTables:
             return self.append(df, layer, name, txn=txn, declared=declared)
         if declared is not None:
             self.ensure(layer, name, declared)
+        self._merge(df, layer, name, same=same, txn=txn).whenNotMatchedInsertAll().execute()
+        return log.confirmed(self.lake, layer, name, txn=txn)
+
+    def merge_rows(
+        self, df: DataFrame, layer: str, name: str, *, same: str, newer: str, txn: Txn
+    ) -> log.Commit:
+        """Puts the rows of ``df`` (alias ``new``) in place of those of the table (alias ``old``).
+
+        Args:
+            df: the table's columns and ``GONE``; where that is true, a row goes and none comes.
+            layer: the table's layer.
+            name: the table's name.
+            same: SQL condition over ``old`` and ``new`` that makes one replace the other.
+            newer: SQL condition over both, without which ``old`` stays.
+            txn: names the write.
+
+        Returns:
+            The commit that carries ``txn``.
+        """
+        merge = self._merge(df, layer, name, same=same, txn=txn)
+        merge = merge.whenMatchedDelete(f"new.{GONE} and {newer}").whenMatchedUpdateAll(newer)
+        merge.whenNotMatchedInsertAll(f"not new.{GONE}").execute()
+        return log.confirmed(self.lake, layer, name, txn=txn)
+
+    def _merge(
+        self, df: DataFrame, layer: str, name: str, *, same: str, txn: Txn
+    ) -> DeltaMergeBuilder:
         epochs.check(self.lake, layer, name, txn=txn)
         # Delta takes a MERGE's txn from session settings alone: a session of its own, so that
         # no other write of this application inherits it (measured: settings leak otherwise)
@@ -275,14 +324,8 @@ class SparkTables:
         session.conf.set("spark.databricks.delta.write.txnAppId", txn.app)
         session.conf.set("spark.databricks.delta.write.txnVersion", str(txn.version))
         session.conf.set("spark.databricks.delta.schema.autoMerge.enabled", "false")
-        (
-            DeltaTable.forPath(session, self.lake.uri(layer, name))
-            .alias("old")
-            .merge(df.alias("new"), same)
-            .whenNotMatchedInsertAll()
-            .execute()
-        )
-        return log.confirmed(self.lake, layer, name, txn=txn)
+        table = DeltaTable.forPath(session, self.lake.uri(layer, name)).alias("old")
+        return table.merge(df.alias("new"), same)
 
     def merge_columns(
         self, df: DataFrame, layer: str, name: str, *, same: str, columns: Sequence[str]
