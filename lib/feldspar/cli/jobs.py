@@ -101,6 +101,12 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option("right", "the same", metavar="B"),
     ),
     "score": (_SERVICE, _SPINE, _OUT, _TIME),
+    "quarantine replay": (
+        Option("table", "a table of conf/tables", metavar="TABLE"),
+        Option("--rule", "only rows with this reason, e.g. amount:between", "RULE"),
+        Option("--since", "only rows that came since then, e.g. 2026-01-31T00:00:00Z", "TIME"),
+        Option("--dry-run", "only say what would be accepted", flag=True),
+    ),
     "handbook": (),
 }
 
@@ -129,6 +135,8 @@ EXAMPLES: Mapping[str, str] = {
     "training-set diff": "feldspar training-set diff training.payments@3 training.payments\n"
     "feldspar training-set diff training.payments training.other --json",
     "score": "feldspar score credit_scoring_service --spine customers.parquet --out scores.parquet",
+    "quarantine replay": "feldspar quarantine replay transactions --dry-run\n"
+    "feldspar quarantine replay transactions --rule amount:between",
     "handbook": "feldspar handbook",
 }
 
@@ -204,15 +212,18 @@ def job_file(project: Project, verb: str) -> Path:
 def _check(arguments: Arguments, project: Project) -> None:
     """Whatever can be wrong without Spark."""
     graph = project.graph()
-    if "service" in arguments:
-        graph.service(arguments.service)
-    if getattr(arguments, "at", None) is not None:
-        parse_instant(arguments.at)
-    if getattr(arguments, "every", None) is not None:
-        parse_duration(arguments.every)
-    for name in ("left", "right"):
-        if name in arguments:
-            set_name(getattr(arguments, name))
+    checks = {
+        "service": graph.service,
+        "table": graph.table,
+        "at": parse_instant,
+        "since": parse_instant,
+        "every": parse_duration,
+        "left": set_name,
+        "right": set_name,
+    }
+    for name, check in checks.items():
+        if getattr(arguments, name, None) is not None:
+            check(getattr(arguments, name))
     if getattr(arguments, "extend", False) and set_name(arguments.out)[1] is not None:
         text = f"--extend adds to the newest version of a table, not to {arguments.out}"
         raise UsageError(text, hint=f"--out {arguments.out.partition('@')[0]}")

@@ -47,7 +47,7 @@ LEDGER_SCHEMA = pa.schema(
 )
 QUARANTINE_SCHEMA = (
     "_reasons array<string>, _raw string, _file string, _batch bigint, _position bigint, "
-    "_ingested_at timestamp"
+    "_ingested_at timestamp, _earlier array<struct<until timestamp, reasons array<string>>>"
 )
 QUARANTINE_COLUMNS = (REASONS, RAW, *PROVENANCE)
 SYSTEM = (EVENT_TIME, KNOWN_TIME, BATCH, POSITION, ROW_HASH)
@@ -92,7 +92,7 @@ def refine_table(
         for layer, declared in targets.items():
             tables.ensure(layer, table.name, declared)
         return RefineResult(table.name, version=tables.version("silver", table.name))
-    with _evaluated_once(checked) as rows:
+    with evaluated_once(checked) as rows:
         progress(f"{step.name}: checking rows of {table.source_name} up to version {upto}")
         result = _write(rows, table, targets, tables=tables, txn=txn)
     expected = upstream.row_count(after=step.after, upto=upto)
@@ -127,7 +127,8 @@ def _upto(step: RefineStep, upstream: Upstream) -> int:
 
 
 @contextmanager
-def _evaluated_once(rows: DataFrame) -> Iterator[DataFrame]:
+def evaluated_once(rows: DataFrame) -> Iterator[DataFrame]:
+    """The rows, kept for all that is done with them."""
     rows.persist(StorageLevel.MEMORY_AND_DISK)
     try:
         yield rows
@@ -142,9 +143,14 @@ def _targets(step: RefineStep, table: Table, *, schema: StructType) -> dict[str,
     statistics = ",".join((*table.spec.key, EVENT_TIME, KNOWN_TIME))
     properties = {DEFINITION: table.definition, STATISTICS: statistics, **generation}
     return {
-        "quarantine": Declared(struct(QUARANTINE_SCHEMA), generation),
+        "quarantine": quarantine_declared(step.generation),
         "silver": Declared(schema, properties),
     }
+
+
+def quarantine_declared(generation: int) -> Declared:
+    """What quarantine is to be; ``_earlier``: reasons that a row had before it was replayed."""
+    return Declared(struct(QUARANTINE_SCHEMA), {GENERATION: str(generation)})
 
 
 def _already_replaced(step: RefineStep, tables: SparkTables) -> bool:
@@ -162,7 +168,7 @@ def _write(
 ) -> RefineResult:
     valid = rows.where(F.size(REASONS) == 0).select(*table.spec.columns, *SYSTEM)
     failed = rows.where(F.size(REASONS) > 0).select(*QUARANTINE_COLUMNS)
-    counted = _count(rows)
+    counted = count_by_reasons(rows)
     candidates = sum(number for reasons, number in counted.items() if not reasons)
     quarantined = tables.append(
         failed, "quarantine", table.name, txn=txn, declared=targets["quarantine"]
@@ -181,18 +187,19 @@ def _write(
         valid=silver.rows,
         quarantined=quarantined.rows,
         duplicates=candidates - silver.rows,
-        reasons=_by_reason(counted),
+        reasons=by_reason(counted),
         version=silver.version,
     )
 
 
-def _count(rows: DataFrame) -> dict[tuple[str, ...], int]:
+def count_by_reasons(rows: DataFrame) -> dict[tuple[str, ...], int]:
     """Rows by their set of reasons: a handful of groups, however many rows."""
     counts = rows.groupBy(REASONS).count().collect()
     return {tuple(row[REASONS]): row["count"] for row in counts}
 
 
-def _by_reason(counted: dict[tuple[str, ...], int]) -> tuple[tuple[str, int], ...]:
+def by_reason(counted: Mapping[tuple[str, ...], int]) -> tuple[tuple[str, int], ...]:
+    """How many rows have each reason."""
     totals: Counter[str] = Counter()
     for reasons, number in counted.items():
         totals.update(dict.fromkeys(reasons, number))

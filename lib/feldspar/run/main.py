@@ -71,6 +71,13 @@ def _action(verb: str) -> Action:
         "score": lambda work, arguments: verbs.score(
             work, arguments.service, spine=arguments.spine, out=arguments.out, time=arguments.time
         ),
+        "quarantine replay": lambda work, arguments: verbs.replay(
+            work,
+            arguments.table,
+            reason=arguments.rule,
+            since=arguments.since,
+            is_trial=arguments.dry_run,
+        ),
         "handbook": lambda work, _: verbs.handbook(work),
     }
     return actions[verb]
@@ -120,6 +127,11 @@ def _parser(verb: str) -> argparse.ArgumentParser:
             parser.add_argument("--time")
             parser.add_argument("--as-of", choices=["known", "event"], default="known")
             parser.add_argument("--extend", action="store_true")
+        case "quarantine replay":
+            parser.add_argument("table")
+            parser.add_argument("--rule")
+            parser.add_argument("--since")
+            parser.add_argument("--dry-run", action="store_true")
         case "training-set diff":
             parser.add_argument("left")
             parser.add_argument("right")

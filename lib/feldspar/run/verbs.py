@@ -14,13 +14,15 @@ from feldspar.compute.windows.functions import AsOf
 from feldspar.graph.plan import plan
 from feldspar.online.rebuild import rebuild as rebuild_views
 from feldspar.online.verify import verify as verify_views
+from feldspar.refine.replay import Chosen, judge_again
+from feldspar.refine.replay import replay as replay_rows
 from feldspar.run.execute import execute
 from feldspar.run.report import report_on
 from feldspar.run.stream import stream as keep_up
 from feldspar.run.warm import start_workers
 from feldspar.run.workplace import Workplace
 from feldspar.stores.deployed import observe
-from feldspar.times import from_micros, parse_duration, parse_instant, to_micros
+from feldspar.times import from_micros, parse_duration, parse_instant, to_micros, utc_now
 from feldspar.training.differences import difference
 from feldspar.training.extend import extend_training_set
 from feldspar.training.published import compare_with_published
@@ -138,6 +140,21 @@ def verify(work: Workplace, *, at: str | None) -> Answer:
             work.say(f"  {example}")
     different = sum(one.different for one in results)
     return {"views": [asdict(one) for one in results], "failed": different > 0}
+
+
+def replay(
+    work: Workplace, table: str, *, reason: str | None, since: str | None, is_trial: bool
+) -> Answer:
+    """Judges refused rows of a table again; a trial only says what would come of it."""
+    found = work.graph.table(table)
+    chosen = Chosen(reason, None if since is None else parse_instant(since))
+    if is_trial:
+        result = judge_again(found, chosen, tables=work.tables, now=utc_now())
+    else:
+        tables = work.in_epoch(verb="quarantine replay").tables
+        result = replay_rows(found, chosen, tables=tables, now=utc_now(), progress=work.say)
+    next_line = ("next: feldspar apply",) if result.accepted and not is_trial else ()
+    return {**asdict(result), TOLD: (*result.lines(), *next_line)}
 
 
 def handbook(work: Workplace) -> Answer:
