@@ -82,6 +82,12 @@ properties: setup ## compare every engine with the oracle on CASES random cases 
 	CASES=$(CASES) $(BIN)/python -m pytest -n 2 --dist loadfile tests/property \
 	  tests/spark/test_packed_cases.py
 
+SEEDS ?= 5
+ZOMBIES ?= 1
+.PHONY: faults
+faults: setup ## kill, stop and disturb real runs; what is left must equal an undisturbed one (SEEDS=20, ZOMBIES=20: longer)
+	SEEDS=$(SEEDS) ZOMBIES=$(ZOMBIES) $(BIN)/python -m pytest tests/system/test_faults.py
+
 .PHONY: check
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check .

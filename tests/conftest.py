@@ -25,7 +25,7 @@ sys.modules["__main__"].__dict__.setdefault("__file__", str(Path(pytest.__file__
 # benchmarks are programs; what they compare with is installed in an environment of its own
 collect_ignore = ["bench"]
 
-_TAKE_MINUTES = ("test_whole_loop", "test_kill", "test_push", "test_refine", "test_ingest")
+_TAKE_MINUTES = ("test_whole_loop", "test_faults", "test_push", "test_refine", "test_ingest")
 
 
 @pytest.hookimpl(trylast=True)

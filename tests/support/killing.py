@@ -95,39 +95,51 @@ ON_S3 = (
 class Project:
     """A project folder with a lake of its own and a server for Redis.
 
-    ``variables``: what its processes are given beside this one's.
+    ``variables``: what its processes are given beside this one's. ``seen_at``: where the test
+    looks at the lake, if not where the processes do.
     """
 
     folder: Path
     redis: str
     variables: Mapping[str, str] = field(default_factory=dict)
+    seen_at: str | None = None
 
     @staticmethod
-    def make(folder: Path, redis: str, s3: StorageSpec | None = None) -> Project:
+    def make(
+        folder: Path, redis: str, s3: StorageSpec | None = None, *, through: str | None = None
+    ) -> Project:
         """Writes definitions, jobs and one file of payments; there is no model to train.
 
         Args:
             folder: an empty one.
             redis: URL of a server of its own.
             s3: where its lake is to be; None: in the folder.
+            through: the endpoint by which its processes, not the test, get there.
         """
         conf = write_project(folder)
         shutil.rmtree(conf / "models")
         (conf / "environments").mkdir()
         storage, variables = "{root: lake}", dict[str, str]()
         if s3 is not None:
-            storage = ON_S3.format(root=f"{s3.root}/{folder.name}", endpoint=s3.endpoint)
+            endpoint = through or s3.endpoint
+            storage = ON_S3.format(root=f"{s3.root}/{folder.name}", endpoint=endpoint)
             variables = {"KEY": s3.access_key or "", "WORD": s3.secret_key or ""}
         text = ENVIRONMENT.format(redis=redis, folder=folder, java=QUICK_JAVA, storage=storage)
         (conf / "environments" / "disk.yaml").write_text(text, encoding="utf-8")
         shutil.copytree(REPOSITORY / "jobs", folder / "jobs")
         write_payments(folder / "data" / "payments" / "first.csv", first=0, rows=600)
-        return Project(folder, redis, variables)
+        return Project(folder, redis, variables, s3.endpoint if s3 else None)
+
+    @cached_property
+    def given(self) -> Environment:
+        """conf/environments/disk.yaml, as its processes read it."""
+        return load_environment(self.folder / "conf", "disk", self.variables)
 
     @cached_property
     def environment(self) -> Environment:
-        """conf/environments/disk.yaml."""
-        return load_environment(self.folder / "conf", "disk", self.variables)
+        """The same as the test sees it."""
+        storage = self.given.storage.model_copy(update={"endpoint": self.seen_at})
+        return self.given.model_copy(update={"storage": storage})
 
     @property
     def lake(self) -> Lake:
@@ -167,7 +179,7 @@ class Project:
     def start(self, job: str = "apply", *words: str) -> subprocess.Popen[bytes]:
         """A job by spark-submit, leading a process group of its own."""
         command = submit_command(
-            self.environment,
+            self.given,
             self.folder / "jobs" / f"{job}.py",
             [*words, "--conf", str(self.folder / "conf"), "--env", "disk"],
             variables=self._variables,
@@ -175,7 +187,7 @@ class Project:
         with (self.folder / "run.log").open("ab") as log:
             return subprocess.Popen(
                 command,
-                env=submit_variables(self.environment, self._variables),
+                env=submit_variables(self.given, self._variables),
                 stdout=log,
                 stderr=log,
                 process_group=0,

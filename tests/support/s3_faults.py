@@ -7,6 +7,7 @@ and the server checks what the request says of it.
 from __future__ import annotations
 
 import http.client
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,21 @@ class Fault(Enum):
     LOST_ANSWER = "the server carries it out, the connection ends without an answer"
     WRONG_ANSWER = "the server carries it out, the answer is 500"
     REFUSED = "the server never sees it, the answer is 500"
+    THROTTLED = "the server never sees it, the answer is 503"
+    CUT = "the server carries it out, the connection ends in the middle of the answer"
     PRAISED = "the server carries it out or not, the answer is 200"
+
+
+def one_in(share: int, chance: random.Random) -> Chooser:
+    """A fault of any kind that a client may meet, for one request of so many."""
+    kinds = [one for one in Fault if one not in (Fault.NONE, Fault.PRAISED)]
+    drawing = threading.Lock()
+
+    def choose(_method: str, _path: str) -> Fault:
+        with drawing:
+            return chance.choice(kinds) if chance.randrange(share) == 0 else Fault.NONE
+
+    return choose
 
 
 Chooser = Callable[[str, str], Fault]
@@ -42,10 +57,12 @@ class FaultyS3:
         endpoint: its address.
         chooser: asked at each request; may be replaced at any time.
         met: the faults that happened, with method and path.
+        calls: how many requests there were.
     """
 
     endpoint: str
     chooser: Chooser
+    calls: int = 0
     met: list[tuple[Fault, str, str]] = field(default_factory=list)
 
 
@@ -72,14 +89,20 @@ def _handler(proxy: FaultyS3, address: str) -> type[BaseHTTPRequestHandler]:
 
         def do_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            proxy.calls += 1
             fault = proxy.chooser(self.command, self.path)
             if fault is not Fault.NONE:
                 proxy.met.append((fault, self.command, self.path))
-            answer = None if fault is Fault.REFUSED else _passed_on(self, body, address)
+            unseen = fault in (Fault.REFUSED, Fault.THROTTLED)
+            answer = None if unseen else _passed_on(self, body, address)
             if fault is Fault.LOST_ANSWER:
                 self.close_connection = True
             elif answer is None or fault is Fault.WRONG_ANSWER:
-                _answer(self, 500, [], b"")
+                _answer(self, 503 if fault is Fault.THROTTLED else 500, [], b"")
+            elif fault is Fault.CUT:
+                status, headers, content = answer
+                _answer(self, status, headers, content, sent=len(content) // 2)
+                self.close_connection = True
             elif fault is Fault.PRAISED:
                 _answer(self, 200, [], b"")
             else:
@@ -116,7 +139,12 @@ def _passed_on(request: BaseHTTPRequestHandler, body: bytes, address: str) -> An
 
 
 def _answer(
-    request: BaseHTTPRequestHandler, status: int, headers: list[tuple[str, str]], body: bytes
+    request: BaseHTTPRequestHandler,
+    status: int,
+    headers: list[tuple[str, str]],
+    body: bytes,
+    *,
+    sent: int | None = None,
 ) -> None:
     request.send_response_only(status)
     length = str(len(body))
@@ -128,4 +156,4 @@ def _answer(
     request.send_header("Content-Length", length)
     request.end_headers()
     if request.command != "HEAD":
-        request.wfile.write(body)
+        request.wfile.write(body[:sent])

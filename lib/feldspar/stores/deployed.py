@@ -30,6 +30,7 @@ from feldspar.stores import objects
 from feldspar.stores.experiments import Experiments
 from feldspar.stores.online import OnlineStore
 from feldspar.stores.tables import arrow, log
+from feldspar.stores.tables.again import again
 from feldspar.stores.tables.external import ExternalTable
 from feldspar.stores.tables.lake import Lake
 from feldspar.times import to_micros, utc_now
@@ -209,6 +210,7 @@ def _generations(lake: Lake, table: str) -> list[int]:
     return [state.generation] if state else [0]
 
 
+@again
 def _newest_event(lake: Lake, table: str) -> int | None:
     """The newest event time of a silver table, from its files' statistics."""
     try:

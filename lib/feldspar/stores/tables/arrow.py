@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from feldspar.stores.tables import log
+from feldspar.stores.tables.again import again
 from feldspar.stores.tables.lake import Lake
 
 
@@ -23,6 +24,7 @@ def dataset(lake: Lake, layer: str, name: str, *, version: int | None = None) ->
     return table.to_pyarrow_dataset()
 
 
+@again
 def read(lake: Lake, layer: str, name: str, *, columns: Sequence[str] | None = None) -> pa.Table:
     """The newest version in memory: for tables that stay small (ledger, files, validations)."""
     found: pa.Table = dataset(lake, layer, name).to_table(

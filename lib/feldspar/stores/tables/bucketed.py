@@ -22,6 +22,7 @@ from feldspar.names import BUCKET, EVENT_TIME, KNOWN_TIME
 from feldspar.spec.environment import StorageSpec
 from feldspar.stores import objects
 from feldspar.stores.tables import log
+from feldspar.stores.tables.again import again
 from feldspar.stores.tables.lake import Lake
 from feldspar.times import to_micros
 
@@ -91,6 +92,7 @@ class BucketedTable:
             yield from (FileRun(opened, part, self.schema) for part in _parts(opened))
 
 
+@again
 def bucketed_table(lake: Lake, layer: str, name: str, *, version: int) -> BucketedTable | None:
     """The files of a version, or None where the table is not laid out in buckets.
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import DeltaError
 
-from feldspar.errors import OvertakenError, StoreError, TableNotFoundError
+from feldspar.errors import OvertakenError, TableNotFoundError
 from feldspar.stores.tables import log
+from feldspar.stores.tables.again import TRIES, broke_off
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import FENCE, GENERATION, Txn, last_txn, overtaken
 
@@ -50,11 +51,9 @@ def claim(lake: Lake, layer: str, name: str, *, app: str, epoch: int) -> Claim:
 
     Raises:
         OvertakenError: a later run has claimed it.
-        StoreError: the fence could not be written.
+        UnreachableError: the fence could not be written.
     """
-    failed: CommitFailedError | None = None
-    before: Txn | None = None
-    while True:
+    for _ in range(TRIES):
         try:
             table = log.open_table(lake, layer, name)
         except TableNotFoundError:
@@ -62,19 +61,17 @@ def claim(lake: Lake, layer: str, name: str, *, app: str, epoch: int) -> Claim:
         last = last_txn(table, app)
         if last is not None and last.epoch > epoch:
             raise overtaken(f"{layer}.{name}", app)
-        if failed is not None and last == before:
-            text = f"{layer}.{name}: the fence of {app} could not be written: {failed}"
-            raise StoreError(text, hint="see: feldspar doctor") from failed
         found = _found(table, last)
         if not epoch or (last is not None and last.epoch == epoch):
             return found
         try:
             _fence(table, Txn(app, -1 if found.position is None else found.position, epoch))
-        except CommitFailedError as error:
-            # somebody wrote under the same cursor meanwhile: how far it is has to be read again
-            failed, before = error, last
+        except (DeltaError, OSError) as error:
+            # somebody wrote under the same cursor meanwhile, or the answer was lost: look again
+            failed = error
         else:
             return found
+    raise broke_off(failed) from failed
 
 
 def check(lake: Lake, layer: str, name: str, *, txn: Txn) -> None:

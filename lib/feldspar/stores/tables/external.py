@@ -58,7 +58,7 @@ class ExternalTable:
     def _open(self) -> DeltaTable:
         try:
             options = delta_storage_options(self.storage)
-            return DeltaTable(self.uri.replace("s3a://", "s3://", 1), storage_options=options)
+            return log.open_at(self.uri.replace("s3a://", "s3://", 1), options)
         except NoDeltaTable as error:
             raise TableNotFoundError(
                 f"there is no Delta table at {self.uri}", hint="check 'path' of the source"

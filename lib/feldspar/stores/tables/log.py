@@ -20,6 +20,7 @@ from feldspar.errors import OvertakenError, StoreError, TableNotFoundError
 from feldspar.graph.observed import TableState
 from feldspar.spec.environment import StorageSpec
 from feldspar.stores import objects
+from feldspar.stores.tables.again import again
 from feldspar.stores.tables.lake import Lake
 
 DEFINITION = "feldspar.definition"
@@ -95,7 +96,7 @@ def open_table(lake: Lake, layer: str, name: str) -> DeltaTable:
         TableNotFoundError: there is no such table in this environment.
     """
     try:
-        return DeltaTable(lake.native_uri(layer, name), storage_options=lake.options())
+        return open_at(lake.native_uri(layer, name), lake.options())
     except NoDeltaTable as error:
         raise TableNotFoundError(
             f"there is no table {layer}.{name} in namespace {lake.namespace!r}",
@@ -103,6 +104,13 @@ def open_table(lake: Lake, layer: str, name: str) -> DeltaTable:
         ) from error
 
 
+@again
+def open_at(uri: str, options: dict[str, str]) -> DeltaTable:
+    """The newest version of the table in a folder; delta-rs's own error where there is none."""
+    return DeltaTable(uri, storage_options=options)
+
+
+@again
 def table_state(lake: Lake, layer: str, name: str, *, cursors: Iterable[str]) -> TableState | None:
     """Version, definition and the named cursors of a table; None where there is none.
 
@@ -130,11 +138,13 @@ def table_state(lake: Lake, layer: str, name: str, *, cursors: Iterable[str]) ->
     )
 
 
+@again
 def is_empty(lake: Lake, layer: str, name: str) -> bool:
     """Whether the newest version of a table has no files, and so no rows."""
     return int(open_table(lake, layer, name).get_add_actions().num_rows) == 0
 
 
+@again
 def last_txn(table: DeltaTable, app: str) -> Txn | None:
     """How far a cursor has come in a table, and in which epoch; None where it never wrote."""
     version = table.transaction_version(app)
@@ -150,6 +160,7 @@ def read_commit(lake: Lake, layer: str, name: str, *, version: int) -> Commit:
     return read_commit_at(lake.storage, lake.uri(layer, name), version=version)
 
 
+@again
 def read_commit_at(storage: StorageSpec, uri: str, *, version: int) -> Commit:
     """What one version of the table in a folder did.
 
@@ -230,6 +241,7 @@ def rows_between(lake: Lake, layer: str, name: str, *, after: int | None, upto: 
     return sum(read_commit(lake, layer, name, version=version).rows for version in versions)
 
 
+@again
 def amounts(lake: Lake, layer: str, name: str, *, version: int) -> tuple[int, int, int]:
     """Rows, bytes and files of one version, as its files' own counts say."""
     table = open_table(lake, layer, name)
@@ -239,6 +251,7 @@ def amounts(lake: Lake, layer: str, name: str, *, version: int) -> tuple[int, in
     return int(rows), int(size), files.num_rows
 
 
+@again
 def may_hold(lake: Lake, layer: str, name: str, *, column: str, low: object, high: object) -> bool:
     """Whether a file of the newest version may have a value from ``low`` to ``high``.
 
@@ -284,6 +297,7 @@ def added_files(storage: StorageSpec, uri: str, *, after: int, upto: int) -> lis
     return files
 
 
+@again
 def _kept_actions(storage: StorageSpec, uri: str, version: int) -> list[dict[str, Any]]:
     try:
         return _actions(storage, uri, version)

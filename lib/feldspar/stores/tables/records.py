@@ -15,21 +15,21 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from feldspar.errors import StoreError, TableNotFoundError
+from feldspar.errors import TableNotFoundError
 from feldspar.stores.tables import epochs, log
+from feldspar.stores.tables.again import TRIES, broke_off
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import NOTE, Txn
 
 LAYER = "ops"
+Rows = Sequence[Mapping[str, object]]
 INSTANT = pa.timestamp("us", "UTC")
 
 _LOCKS: defaultdict[str, Lock] = defaultdict(Lock)
 """One a table: steps that run side by side write the same ones, and one of them creates it."""
 
 
-def append(
-    lake: Lake, name: str, rows: Sequence[Mapping[str, object]], *, schema: pa.Schema, txn: Txn
-) -> None:
+def append(lake: Lake, name: str, rows: Rows, *, schema: pa.Schema, txn: Txn) -> None:
     """Appends rows to ``ops.<name>`` once: a repeat of the same ``txn`` changes nothing.
 
     Args:
@@ -41,23 +41,35 @@ def append(
 
     Raises:
         OvertakenError: a later run has claimed the cursor.
-        StoreError: the table could not be written, or somebody else's newer write of this ``app``
-            is there and this one is not.
+        UnreachableError: the table could not be written.
+        StoreError: somebody else's newer write of this ``app`` is there and this one is not.
     """
-    uri = lake.native_uri(LAYER, name)
-    with _LOCKS[uri]:
-        try:
-            epochs.check(lake, LAYER, name, txn=txn)
-            table = log.open_table(lake, LAYER, name)
-        except TableNotFoundError:
-            _write(lake, name, uri, rows, schema=schema, properties=_named(txn), mode="error")
-            return
-        done = log.last_txn(table, txn.app)
-        if done is not None and done.version >= txn.version:
-            log.confirmed(lake, LAYER, name, txn=txn)
-            return
-        # from the version that was looked at: of two writes under one cursor, one fails
-        _write(lake, name, table, rows, schema=schema, properties=_named(txn))
+    with _LOCKS[lake.native_uri(LAYER, name)]:
+        for _ in range(TRIES):
+            try:
+                _append(lake, name, rows, schema=schema, txn=txn)
+            except (DeltaError, OSError) as error:
+                # it may be there, its answer lost: the next try looks
+                failed = error
+            else:
+                return
+        raise broke_off(failed) from failed
+
+
+def _append(lake: Lake, name: str, rows: Rows, *, schema: pa.Schema, txn: Txn) -> None:
+    try:
+        epochs.check(lake, LAYER, name, txn=txn)
+        table = log.open_table(lake, LAYER, name)
+    except TableNotFoundError:
+        uri = lake.native_uri(LAYER, name)
+        _write(lake, uri, rows, schema=schema, properties=_named(txn), mode="error")
+        return
+    done = log.last_txn(table, txn.app)
+    if done is not None and done.version >= txn.version:
+        log.confirmed(lake, LAYER, name, txn=txn)
+        return
+    # from the version that was looked at: of two writes under one cursor, one fails
+    _write(lake, table, rows, schema=schema, properties=_named(txn))
 
 
 def _named(txn: Txn) -> CommitProperties:
@@ -77,34 +89,34 @@ def append_noted(
         note: what no other commit carries.
 
     Raises:
-        StoreError: the table could not be written.
+        UnreachableError: the table could not be written.
     """
     uri = lake.native_uri(LAYER, name)
     properties = CommitProperties(custom_metadata={NOTE: note})
     with _LOCKS[uri]:
-        _write(lake, name, uri, [row], schema=schema, properties=properties)
-    commit = log.noted(lake, LAYER, name, note=note)
-    return commit.version
+        for _ in range(TRIES):
+            try:
+                _write(lake, uri, [row], schema=schema, properties=properties)
+            except (DeltaError, OSError) as error:
+                failed = error
+            else:
+                return log.noted(lake, LAYER, name, note=note).version
+        raise broke_off(failed) from failed
 
 
 def _write(
     lake: Lake,
-    name: str,
     table: DeltaTable | str,
-    rows: Sequence[Mapping[str, object]],
+    rows: Rows,
     *,
     schema: pa.Schema,
     properties: CommitProperties,
     mode: Literal["append", "error"] = "append",
 ) -> None:
-    try:
-        write_deltalake(
-            table,
-            pa.Table.from_pylist(list(rows), schema=schema),
-            mode=mode,
-            storage_options=lake.options(),
-            commit_properties=properties,
-        )
-    except (DeltaError, OSError) as error:
-        text = f"{LAYER}.{name} could not be written: {error}"
-        raise StoreError(text, hint="run it again; see: feldspar doctor") from error
+    write_deltalake(
+        table,
+        pa.Table.from_pylist(list(rows), schema=schema),
+        mode=mode,
+        storage_options=lake.options(),
+        commit_properties=properties,
+    )

@@ -1,19 +1,24 @@
 """Runs that are killed at any point and run again end like a stream that was never disturbed.
 
-``ZOMBIES=20`` stops a run twenty times at each point and lets it go on behind another one.
+``ZOMBIES=20`` stops a run twenty times at each point and lets it go on behind another one;
+``SEEDS=20`` sends as many runs through a store that fails, each in its own way.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from support.killing import Project, write_payments
-from support.places import LocalStack
+from support.places import REPOSITORY, LocalStack
+from support.s3_faults import Fault, FaultyS3, faulty_s3, one_in
 from support.valkey import valkey
 
 SILVER, GOLD = ("silver", "transactions"), ("gold", "last_payment")
@@ -110,6 +115,8 @@ def in_gold(project: Project) -> Callable[[], bool]:
 POINTS = (in_silver, in_bronze, in_quarantine, before_the_ledger, in_gold)
 TIMES = int(os.environ.get("ZOMBIES", "0"))
 CASES = POINTS * TIMES or POINTS[:1]
+SEEDS = int(os.environ.get("SEEDS", "1"))
+SEED = int(os.environ.get("SEED", "1"))
 
 
 @pytest.mark.stack
@@ -138,6 +145,42 @@ def test_a_run_that_goes_on_after_another_one_took_over_publishes_nothing(
     assert OVERTAKEN.search(project.log_end())
     assert {name for name in expected if expected[name] != found[name]} == {"ops.runs"}
     assert online == undisturbed.online()
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("seed", range(SEED, SEED + SEEDS))
+def test_a_store_that_fails_one_call_in_twenty_changes_nothing(
+    undisturbed: Project,
+    stack: LocalStack,
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+) -> None:
+    storage = stack.environment.storage
+    with (
+        valkey(tmp_path_factory.mktemp("valkey")) as server,
+        faulty_s3(str(storage.endpoint)) as proxy,
+    ):
+        folder = tmp_path_factory.mktemp("faulty")
+        project = Project.make(folder, server.url, storage, through=proxy.endpoint)
+        proxy.chooser = one_in(20, Random(seed))
+        with project.streaming() as process:
+            project.wait_for(project.nothing_waits, process)
+            _more(project)
+            project.wait_for(project.nothing_waits, process)
+        expected, found = undisturbed.contents(), project.contents()
+        online = project.online()
+    _report(seed, proxy)
+    assert {fault for fault, *_ in proxy.met} == {*Fault} - {Fault.NONE, Fault.PRAISED}
+    assert {name for name in expected if expected[name] != found[name]} <= {"ops.runs"}
+    assert online == undisturbed.online()
+
+
+def _report(seed: int, proxy: FaultyS3) -> None:
+    """out/faults/s3-<seed>.json: how many calls there were, and how many faults of each kind."""
+    kinds = Counter(fault.name.lower() for fault, *_ in proxy.met)
+    path = REPOSITORY / "out" / "faults" / f"s3-{seed}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"seed": seed, "calls": proxy.calls, "faults": kinds}, indent=2))
 
 
 def test_every_table_is_the_same(undisturbed: Project, disturbed: Project) -> None:
