@@ -259,7 +259,8 @@ class Project:
         until = time.monotonic() + MOST_SECONDS
         pause = threading.Event()
         while not reached():
-            assert process.poll() is None, f"the run ended before that\n{self.log_end()}"
+            ended = process.poll() is not None
+            assert not ended or reached(), f"the run ended before that\n{self.log_end()}"
             assert time.monotonic() < until, f"the run never came to that\n{self.log_end()}"
             pause.wait(POLL_SECONDS)
 

@@ -89,6 +89,8 @@ def _claim(step: IngestStep, app: str, tables: SparkTables) -> None:
 
     Bronze comes first, as it is written: a load that it has and the list has not is completed.
     """
+    if not tables.epoch:
+        return
     places = (("bronze", step.source), ("ops", "files"))
     found = [tables.claim(layer, name, app).position for layer, name in places]
     loads = [-1 if position is None else position for position in found]

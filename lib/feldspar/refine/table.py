@@ -105,6 +105,8 @@ def _claim(step: RefineStep, app: str, tables: SparkTables) -> None:
 
     The ledger comes last, as it is written: what it confirms is there.
     """
+    if not tables.epoch:
+        return
     begun = [tables.claim(layer, step.table, app) for layer in ("quarantine", "silver")]
     confirmed = tables.claim("ops", "ledger", app).position
     refuse_stale(f"{step.name}, its source", planned=step.after, found=confirmed)

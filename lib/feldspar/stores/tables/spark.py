@@ -108,7 +108,7 @@ class SparkTables:
             OvertakenError: another run has moved it on, or a later run has claimed it.
         """
         found = self.claim(layer, name, app)
-        if found.generation is not None:
+        if self.epoch and found.generation is not None:
             what = f"{layer}.{name}"
             epochs.refuse_stale(f"{what}, generation", planned=generation, found=found.generation)
             epochs.refuse_stale(what, planned=after, found=found.position)
