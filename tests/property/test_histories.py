@@ -22,7 +22,7 @@ from support.people import Row, deliver, held, open_people
 from support.pipeline import Pipeline
 
 SEED = int(os.environ.get("SEED", random.SystemRandom().randrange(2**32)))
-PERMUTATIONS, BATCHES = 20, 4
+PERMUTATIONS, BATCHES = 20, 3
 HISTORIES = min(CASES, 1_000)
 """Of one table; more cases are further tables."""
 _KEY = ("region", "person")

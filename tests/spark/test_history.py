@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from feldspar.errors import UsageError
 from feldspar.graph.steps import HistoryStep, Mode, Status
 from feldspar.spec.environment import Environment
-from support.people import FILES, Row, deliver, held, open_people, refine
+from support.people import TABLES, Row, deliver, files_of, held, open_people, refine
 from support.pipeline import Pipeline
 
 MOVES, DELETED, BACK, LATE, LATE_OF_DELETED, SAME, NO_LONGER_SAME, TIE, TOLD_TWICE = range(1, 10)
@@ -56,10 +56,12 @@ THIRD = (Row(BACK, 5, "c", "Bruges"),)
 def people(
     spark: SparkSession, disk: Environment, tmp_path_factory: pytest.TempPathFactory
 ) -> Pipeline:
-    """Both histories after three batches."""
+    """Both histories after three batches, of which two are taken together."""
     people = open_people(spark, disk, tmp_path_factory.mktemp("people"))
-    for batch in (FIRST, SECOND, THIRD):
-        refine(people, *batch)
+    refine(people, *FIRST)
+    deliver(people, SECOND)
+    people.run("refine")
+    refine(people, *THIRD)
     return people
 
 
@@ -132,105 +134,85 @@ class TestThreeBatches:
         assert people.plan().of("history").to_run == ()
 
 
-def test_results_count_what_came_changed_and_went(
+def test_a_step_that_did_not_hear_of_its_commit_repeats_it_to_no_effect(
     spark: SparkSession, disk: Environment, tmp_path: Path
 ) -> None:
     people = open_people(spark, disk, tmp_path)
-    refine(people, Row(1, 0, "c", "Ghent"), Row(2, 0, "c", "Ghent"), Row(3, 4, "c", "Ghent"))
+    built = twice(people, Row(1, 0, "c", "A"), Row(2, 0, "c", "A"), Row(3, 4, "c", "A"))
 
-    done = refine(people, Row(1, 1, "u", "Bruges"), Row(2, 1, "d"), Row(3, 2, "c", "Ghent"))
+    merged = twice(people, Row(1, 1, "u", "B"), Row(2, 1, "d"), Row(3, 2, "c", "A"))
 
-    counts = {name: (one.rows, one.removed) for name, one in done.items() if "history" in name}
     # of person 3 the interval that began on day 4 begins on day 2 now
-    assert counts == {"history.people_now": (1, 1), "history.people": (4, 1)}
+    assert (built, merged) == (
+        {"history.people_now": (3, 0), "history.people": (3, 0)},
+        {"history.people_now": (1, 1), "history.people": (4, 1)},
+    )
+    assert held(people, "person", "valid_from", "valid_to", "city") == [
+        (1, 0, 1, "A"),
+        (1, 1, None, "B"),
+        (2, 0, 1, "A"),
+        (3, 2, None, "A"),
+    ]
 
 
-class TestStops:
-    """A step that is repeated, or comes late, ends as if nothing had happened."""
-
-    @pytest.fixture
-    def behind(self, spark: SparkSession, disk: Environment, tmp_path: Path) -> Pipeline:
-        """Silver has three batches, history the first of them."""
-        people = open_people(spark, disk, tmp_path)
-        refine(people, *FIRST)
-        for batch in (SECOND, THIRD):
-            deliver(people, batch)
-            people.run("refine")
-        return people
-
-    def test_batches_that_history_missed_are_taken_together(self, behind: Pipeline) -> None:
-        behind.run("history")
-
-        assert (intervals(behind), len(held(behind, "person", table="people_now"))) == (THEN, 7)
-
-    def test_a_step_that_did_not_hear_of_its_commit_repeats_it_to_no_effect(
-        self, behind: Pipeline
-    ) -> None:
-        steps = [one for one in behind.plan().to_run if isinstance(one, HistoryStep)]
-        first = [behind.carry_out(step) for step in steps]
-
-        again = [behind.carry_out(step) for step in steps]
-
-        assert (again, intervals(behind)) == (first, THEN)
-
-    def test_a_first_build_that_did_not_hear_of_its_commit_repeats_it_to_no_effect(
-        self, spark: SparkSession, disk: Environment, tmp_path: Path
-    ) -> None:
-        people = open_people(spark, disk, tmp_path)
-        deliver(people, FIRST)
-        people.run("refine")
-        steps = [one for one in people.plan().to_run if isinstance(one, HistoryStep)]
-        first = [people.carry_out(step) for step in steps]
-
-        assert [people.carry_out(step) for step in steps] == first
+def twice(people: Pipeline, *rows: Row) -> dict[str, tuple[int, int]]:
+    """Rows written and removed by steps whose repetition says, and does, the same."""
+    deliver(people, rows)
+    people.run("refine")
+    steps = [one for one in people.plan().to_run if isinstance(one, HistoryStep)]
+    first = [people.carry_out(step) for step in steps]
+    again = [people.carry_out(step) for step in steps]
+    assert again == first
+    return {step.name: (one.rows, one.removed) for step, one in zip(steps, first, strict=True)}
 
 
 class TestChangedDefinition:
-    @pytest.fixture
-    def built(self, spark: SparkSession, disk: Environment, tmp_path: Path) -> Pipeline:
-        people = open_people(spark, disk, tmp_path)
-        refine(people, *FIRST)
+    ROWS = (Row(1, 0, "c", "Ghent"), Row(1, 3, "u", "Bruges"), Row(2, 0, "c", "Ghent"))
+
+    def opened(
+        self, spark: SparkSession, disk: Environment, folder: Path, definition: str
+    ) -> Pipeline:
+        people = open_people(spark, disk, folder, {"people": definition})
+        refine(people, *self.ROWS)
         return people
 
     def test_another_kind_waits_and_is_then_made_from_silver_as_it_is(
-        self, built: Pipeline
+        self, spark: SparkSession, disk: Environment, tmp_path: Path
     ) -> None:
-        other = FILES["tables/people_now.yaml"].replace("scd1", "scd2")
-        changed = built.with_files({**FILES, "tables/people_now.yaml": other})
+        people = self.opened(spark, disk, tmp_path, TABLES["people_now"])
+        before = people.version("silver", "people")
+        changed = people.with_files(files_of({"people": TABLES["people"]}))
         blocked = [step.name for step in changed.plan().blocked]
-        before = built.version("silver", "people_now")
 
         changed.run("refine", "history", accept=True)
 
-        columns = ("person", "valid_from", "valid_to", "city")
-        assert (blocked, changed.rows("history", "people_now", *columns)) == (
-            ["history.people_now"],
-            built.rows("history", "people", *columns),
-        )
-        assert built.version("silver", "people_now") == before
+        assert (blocked, people.version("silver", "people")) == (["history.people"], before)
+        assert held(changed, "person", "valid_from", "valid_to") == [
+            (1, 0, 3),
+            (1, 3, None),
+            (2, 0, None),
+        ]
 
-    def test_a_further_column_is_added(self, built: Pipeline) -> None:
-        wider = FILES["tables/people.yaml"].replace(
-            "  level: int\n", "  level: int\n  email: {type: string, optional: true}\n"
-        )
-        changed = built.with_files({**FILES, "tables/people.yaml": wider})
+    def test_a_further_column_is_added(
+        self, spark: SparkSession, disk: Environment, tmp_path: Path
+    ) -> None:
+        people = self.opened(spark, disk, tmp_path, TABLES["people"])
+        email = "  level: int\n  email: {type: string, optional: true}\n"
+        wider = TABLES["people"].replace("  level: int\n", email)
 
-        refine(changed, Row(MOVES, 9, "u", "Ghent"))
+        refine(people.with_files(files_of({"people": wider})), Row(1, 9, "u", "Ghent"))
 
-        assert {*held(changed, "email")} == {(None,)}
+        assert held(people, "person", "valid_from", "email")[2:] == [(1, 9, None), (2, 0, None)]
 
     def test_a_table_that_gets_a_history_keeps_its_silver(
         self, spark: SparkSession, disk: Environment, tmp_path: Path
     ) -> None:
-        without = FILES["tables/people.yaml"].partition("history:")[0]
-        people = open_people(spark, disk, tmp_path, {"tables/people.yaml": without})
-        deliver(people, [row for row in FIRST if row.op != "d"])
-        people.run("refine")
-        version = people.version("silver", "people")
+        people = self.opened(spark, disk, tmp_path, TABLES["people"].partition("history:")[0])
+        before = people.version("silver", "people")
 
-        done = people.with_files(FILES).run("refine", "history")
+        done = people.with_files(files_of({"people": TABLES["people"]})).run("refine", "history")
 
-        assert (people.version("silver", "people"), done["history.people"].rows) == (version, 11)
+        assert (people.version("silver", "people"), done["history.people"].rows) == (before, 3)
 
 
 def test_a_history_that_is_not_defined_is_said(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -54,11 +54,7 @@ COLUMNS = pa.schema(
         "level": pa.string(),
     }
 )
-FILES = {
-    "sources/feed.yaml": SOURCE,
-    "tables/people_now.yaml": TABLE.format(kind="scd1"),
-    "tables/people.yaml": TABLE.format(kind="scd2"),
-}
+TABLES = {"people_now": TABLE.format(kind="scd1"), "people": TABLE.format(kind="scd2")}
 KEY = ("region", "person")
 
 
@@ -81,11 +77,19 @@ class Row:
         return self.region, self.person, at, self.number, self.op, self.city, level
 
 
+def files_of(tables: Mapping[str, str]) -> dict[str, str]:
+    """Definitions of the feed and of these tables."""
+    return {
+        "sources/feed.yaml": SOURCE,
+        **{f"tables/{name}.yaml": text for name, text in tables.items()},
+    }
+
+
 def open_people(
-    spark: SparkSession, disk: Environment, folder: Path, extra: dict[str, str] | None = None
+    spark: SparkSession, disk: Environment, folder: Path, tables: Mapping[str, str] = TABLES
 ) -> Pipeline:
     """The project on a lake of its own, before its first change."""
-    return open_pipeline(spark, disk, folder, {**FILES, **(extra or {})})
+    return open_pipeline(spark, disk, folder, files_of(tables))
 
 
 def deliver(people: Pipeline, rows: Sequence[Row]) -> None:
@@ -106,7 +110,7 @@ def refine(people: Pipeline, *rows: Row) -> dict[str, Any]:
 def held(people: Pipeline, *columns: str, table: str = "people") -> list[tuple[Any, ...]]:
     """Rows of a history in the order of person and start; times as days."""
     rows = arrow.read(people.lake, "history", table).to_pylist()
-    start = "valid_from" if table == "people" else "changed_at"
+    start = "valid_from" if rows and "valid_from" in rows[0] else "changed_at"
     ordered = sorted(rows, key=lambda row: (row["region"], row["person"], row[start]))
     return [tuple(_day(row[name]) for name in columns) for row in ordered]
 

@@ -313,9 +313,9 @@ conf/tables/transactions.yaml:2  is_frod: silver.transactions has no column "is_
         ),
     ),
     "columns that the history writes itself": (
-        (TABLE, "  amount: double", "  amount: double\n  valid_to: date\nhistory: {kind: scd2}"),
+        (TABLE, "checks:", "  valid_to: date\nhistory: {kind: scd2}\nchecks:"),
         (
-            "conf/tables/transactions.yaml:10  scd2 writes a column valid_to: "
+            "conf/tables/transactions.yaml:11  scd2 writes a column valid_to: "
             "leave out the table's own, or name it otherwise"
         ),
     ),

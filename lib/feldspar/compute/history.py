@@ -26,9 +26,14 @@ def quoted(names: Sequence[str]) -> list[str]:
 
 def is_delete(table: Table) -> Column:
     """Whether a typed row takes its key away."""
+    condition = _deletes(table)
+    return F.expr("false") if condition is None else F.coalesce(condition, F.expr("false"))
+
+
+def _deletes(table: Table) -> Column | None:
     if table.history is None or table.history.deletes is None:
-        return F.expr("false")
-    return F.coalesce(column(table.history.deletes, table.types()), F.expr("false"))
+        return None
+    return column(table.history.deletes, table.types())
 
 
 def changes(versions: DataFrame, table: Table, history: History) -> DataFrame:
@@ -45,8 +50,10 @@ def changes(versions: DataFrame, table: Table, history: History) -> DataFrame:
 def tombstones(versions: DataFrame, table: Table, history: History) -> DataFrame:
     """Key and sequence of deletes, and ``GONE``."""
     columns = dict.fromkeys((*table.spec.key, *history.sequence))
-    rows = versions.where(is_delete(table)).select(*quoted(tuple(columns)))
-    return rows.withColumn(GONE, F.expr("true"))
+    # as it stands, and not as is_delete: Parquet then skips what has no delete
+    condition = _deletes(table)
+    deletes = versions.limit(0) if condition is None else versions.where(condition)
+    return deletes.select(*quoted(tuple(columns))).withColumn(GONE, F.expr("true"))
 
 
 def absences(rows: DataFrame, refused: DataFrame, table: Table, history: History) -> DataFrame:

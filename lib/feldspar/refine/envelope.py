@@ -65,6 +65,6 @@ def _of_event(raw: DataFrame, name: str) -> Column:
 
 def _part(raw: DataFrame, name: str) -> Column:
     """A field of the event as text; null where no event of the load has it."""
-    if "payload" in raw.columns:
-        return F.get_json_object("payload", f"$.{name}")
-    return F.col(name) if name in raw.columns else F.lit(None).cast("string")
+    bare = [F.col(name)] if name in raw.columns else []
+    below = [F.get_json_object("payload", f"$.{name}")] if "payload" in raw.columns else []
+    return F.coalesce(*bare, *below, F.lit(None).cast("string"))

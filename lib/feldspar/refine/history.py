@@ -183,4 +183,4 @@ class _Work:
 
     def _touched(self, rows: DataFrame, added: DataFrame) -> DataFrame:
         key = list(self.table.spec.key)
-        return rows.join(added.select(*quoted(key)).distinct(), key, "left_semi")
+        return rows.join(added.select(*quoted(key)), key, "left_semi")
