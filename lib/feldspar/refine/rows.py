@@ -30,7 +30,7 @@ _NEXT = "\n"
 def checked_rows(raw: DataFrame, table: Table) -> DataFrame:
     """Typed rows with system columns, ``_reasons`` (empty: valid) and ``_raw`` (JSON text)."""
     columns = typed_columns(table, raw.schema)
-    failures = [FailedWhen(one.reason, one.failed) for one in columns]
+    failures = [FailedWhen(one.reason, one.failed) for one in columns if one.failed is not None]
     before = [*_not_parsed(raw), *_unknown_columns(raw, table), *failures]
     typed = raw.select(
         *[one.value.alias(one.name) for one in columns],
@@ -38,7 +38,8 @@ def checked_rows(raw: DataFrame, table: Table) -> DataFrame:
         _reasons(before).alias(_FAILED),
         _record(raw).alias(_RECORD),
     )
-    return _clocks_and_checks(typed, table, refused={one.name: one.reason for one in columns})
+    refused = {one.name: one.reason for one in columns if one.failed is not None}
+    return _clocks_and_checks(typed, table, refused=refused)
 
 
 def _clocks_and_checks(typed: DataFrame, table: Table, *, refused: dict[str, str]) -> DataFrame:
