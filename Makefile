@@ -86,7 +86,7 @@ house: setup ## print the shape of the code: lines, functions, complexity, mocks
 	@$(BIN)/python tests/house/figures.py
 
 .PHONY: bench
-bench: bench-pit bench-windows ## measure beside rivals: tables, out/bench/*.json and charts (an hour and more)
+bench: bench-pit bench-windows bench-checks ## measure beside rivals: tables, out/bench/*.json and charts (an hour and more)
 
 .PHONY: bench-pit
 bench-pit: setup ## point-in-time joins only (BENCH_ARGS="--cases small --scale 0.1" is quick)
@@ -95,6 +95,10 @@ bench-pit: setup ## point-in-time joins only (BENCH_ARGS="--cases small --scale 
 .PHONY: bench-windows
 bench-windows: setup ## windows only (BENCH_ARGS="--cases published")
 	PYTHONPATH=lib:tests $(BIN)/python -m bench.windows $(BENCH_ARGS)
+
+.PHONY: bench-checks
+bench-checks: setup ## a hundred rules in the writing pass only (BENCH_ARGS="--cases some --scale 0.1")
+	PYTHONPATH=lib:tests $(BIN)/python -m bench.checks $(BENCH_ARGS)
 
 .PHONY: up
 up: setup ## start the local S3, Redis and MLflow servers, or find them running
