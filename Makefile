@@ -100,7 +100,7 @@ house: setup ## print the shape of the code: lines, functions, complexity, mocks
 	@$(BIN)/python tests/house/figures.py
 
 .PHONY: bench
-bench: bench-pit bench-windows ## measure beside rivals: tables, out/bench/*.json and charts (an hour and more)
+bench: bench-pit bench-windows bench-checks ## measure beside rivals: tables, out/bench/*.json and charts (an hour and more)
 
 .PHONY: bench-pit
 bench-pit: setup ## point-in-time joins only (BENCH_ARGS="--cases small --scale 0.1" is quick)
@@ -113,6 +113,10 @@ bench-windows: setup ## windows only (BENCH_ARGS="--cases published")
 .PHONY: bench-history
 bench-history: setup ## our SCD1 beside a hand-written MERGE (BENCH_ARGS="--scale 0.1" is quick)
 	PYTHONPATH=lib:tests $(BIN)/python -m bench.history $(BENCH_ARGS)
+
+.PHONY: bench-checks
+bench-checks: setup ## a hundred rules in the writing pass only (BENCH_ARGS="--cases some --scale 0.1")
+	PYTHONPATH=lib:tests $(BIN)/python -m bench.checks $(BENCH_ARGS)
 
 .PHONY: up
 up: setup ## start the local S3, Redis and MLflow servers, or find them running

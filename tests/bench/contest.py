@@ -15,7 +15,8 @@ from pathlib import Path
 import pyarrow.dataset as ds
 
 from bench import answers
-from bench.inputs import Inputs, PitData, Settings
+from bench.checks_rules import rules
+from bench.inputs import CheckData, Inputs, PitData, Settings
 from bench.processes import FailedError, Order, StoppedError, Usage, Worker, variables_for
 from bench.rivals.catalogue import Rival
 
@@ -270,6 +271,8 @@ class Contest:
 
 
 def _rows_of(data: Inputs) -> int:
+    if isinstance(data, CheckData):
+        return len(rules())
     path = data.spine if isinstance(data, PitData) else data.events
     return int(ds.dataset(path).count_rows())
 

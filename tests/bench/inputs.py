@@ -71,7 +71,25 @@ class PaymentData:
         return tuple(f"{what}_{days}d" for days in WINDOW_DAYS for what in ("count", "avg"))
 
 
-Inputs = PitData | PaymentData
+@dataclass(frozen=True)
+class CheckData:
+    """Rows that rules are checked on: a folder of Parquet files; see checks_rules.py."""
+
+    name: str
+    events: str
+
+    @property
+    def key(self) -> str:
+        """The column by which answers are compared: the place of a rule in the list of rules."""
+        return "rule"
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """How many rows fail the rule."""
+        return ("rows",)
+
+
+Inputs = PitData | PaymentData | CheckData
 
 
 @dataclass(frozen=True)
@@ -103,7 +121,8 @@ def from_document(document: Mapping[str, Any]) -> Inputs:
     PaymentData(name='small', events='payments.parquet')
     """
     values = {name: value for name, value in document.items() if name != "kind"}
-    if document["kind"] == "PaymentData":
-        return PaymentData(**values)
+    for kind in (PaymentData, CheckData):
+        if document["kind"] == kind.__name__:
+            return kind(**values)
     views = tuple(View(v["name"], v["folder"], tuple(v["features"])) for v in values.pop("views"))
     return PitData(**values, views=views)

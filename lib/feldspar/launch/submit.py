@@ -38,6 +38,13 @@ _SESSION = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.databricks.delta.snapshotPartitions": "2",
+    # a method of more than 8,000 bytes is never compiled by the JVM: where a table has many checks,
+    # Spark's generated code for a stage is one, and each row would be interpreted. Past this limit
+    # Spark makes many small methods (100 checks take half the time)
+    "spark.sql.codegen.hugeMethodLimit": "8000",
+    # rows that are kept are read once or twice and dropped: looking for a way to compress each
+    # column costs nearly as much as writing them to a table
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
 }
 _LOG_STORE = {SETTING: LOG_STORE, SETTING.replace("s3a", "s3"): LOG_STORE}
 # Python workers keep the memory of one bucket's arrays for the next. Given back and asked for

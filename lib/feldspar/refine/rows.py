@@ -35,9 +35,12 @@ def checked_rows(raw: DataFrame, table: Table) -> DataFrame:
     whole = raw.withColumn(_RECORD, _record(raw))
     raw = unwrapped(whole, table, keep=(*PROVENANCE, _CORRUPT, _RECORD))
     columns = typed_columns(table, raw.schema)
-    failures = {one.name: FailedWhen(one.reason, one.failed) for one in columns}
+    failures = {
+        one.name: FailedWhen(one.reason, one.failed) for one in columns if one.failed is not None
+    }
     before = [*_not_parsed(raw), *_unknown_columns(raw, table), *failures.values()]
-    of_deletes = [*_not_parsed(raw), *[failures[name] for name in table.needed]]
+    judged = [failures[name] for name in table.needed if name in failures]
+    of_deletes = [*_not_parsed(raw), *judged]
     typed = raw.select(
         *[one.value.alias(one.name) for one in columns],
         *[F.col(name) for name in PROVENANCE],
@@ -48,7 +51,8 @@ def checked_rows(raw: DataFrame, table: Table) -> DataFrame:
     if table.deletes_rows:
         failed = F.when(is_delete(table), F.col(_DELETE_FAILED)).otherwise(F.col(_FAILED))
         typed = typed.withColumn(_FAILED, failed).drop(_DELETE_FAILED)
-    return _clocks_and_checks(typed, table, refused={one.name: one.reason for one in columns})
+    refused = {one.name: one.reason for one in columns if one.failed is not None}
+    return _clocks_and_checks(typed, table, refused=refused)
 
 
 def _clocks_and_checks(typed: DataFrame, table: Table, *, refused: dict[str, str]) -> DataFrame:

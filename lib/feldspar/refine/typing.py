@@ -41,11 +41,14 @@ _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 @dataclass(frozen=True)
 class TypedColumn:
-    """A declared column: its value, and the condition under which it could not be typed."""
+    """A declared column: its value, and the condition under which it could not be typed.
+
+    ``failed`` is None where no value can fail: it has the declared type already.
+    """
 
     name: str
     value: Column
-    failed: Column
+    failed: Column | None
     reason: str
 
 
@@ -62,16 +65,19 @@ def typed_columns(table: Table, raw: StructType) -> list[TypedColumn]:
 
 def _absent(name: str, spec: ColumnSpec) -> TypedColumn:
     value = F.lit(None).cast(spec.type.spark)
-    return TypedColumn(name, value, F.lit(not spec.optional), f"{name}:missing_column")
+    failed = None if spec.optional else F.lit(col=True)
+    return TypedColumn(name, value, failed, f"{name}:missing_column")
 
 
 def _present(name: str, spec: ColumnSpec, *, kind: DataType, zone: str | None) -> TypedColumn:
-    source = F.col(f"`{name}`")
+    source, reason = F.col(f"`{name}`"), f"{name}:{_reason(spec.type, zone)}"
+    if kind.simpleString() == spec.type.spark and spec.type is not ColumnType.DOUBLE:
+        return TypedColumn(name, source, None, reason)
     value = _value(source, kind, wanted=spec.type, zone=zone)
     if isinstance(kind, StringType) and spec.type is not ColumnType.STRING:
         source = F.when(F.trim(source) != "", source)
     failed = source.isNotNull() & value.isNull()
-    return TypedColumn(name, value, failed, f"{name}:{_reason(spec.type, zone)}")
+    return TypedColumn(name, value, failed, reason)
 
 
 def _reason(wanted: ColumnType, zone: str | None) -> str:

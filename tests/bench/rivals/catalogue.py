@@ -31,3 +31,9 @@ WINDOWS = {
     "duckdb": Rival("bench.rivals.duckdb_windows:DuckDBWindows"),
     "spark": Rival("bench.rivals.spark_windows:SparkWindows"),
 }
+CHECKS = {
+    "bare": Rival("bench.rivals.delta_engine:BareWrite"),
+    "spark": Rival("bench.rivals.spark_checks:SparkChecks"),
+    "feldspar": Rival("bench.rivals.feldspar_checks:FeldsparChecks"),
+    "gx": Rival("bench.rivals.gx_checks:GreatExpectations"),
+}
