@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from feldspar.compute.dedupe import first_known, same_row
+from feldspar.compute.dedupe import content_hash, first_known, same_row
 from feldspar.errors import LedgerError
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.steps import RefineStep, Status
@@ -360,6 +360,16 @@ class TestStops:
             [(1, 1, 0, 0), (2, 1, 1, 0), (3, 1, 1, 1)],
             (),
         )
+
+
+def test_a_value_that_moves_to_another_column_makes_another_row(spark: SparkSession) -> None:
+    rows = spark.createDataFrame(
+        [(1, 7, None), (1, None, 7), (1, None, None)], "a int, b int, c int"
+    )
+
+    hashes = rows.select(content_hash(["a", "b", "c"]).alias("hash")).distinct()
+
+    assert hashes.count() == 3
 
 
 def begin_batch(pipeline: Pipeline, *, and_silver: bool) -> None:

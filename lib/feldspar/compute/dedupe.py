@@ -17,7 +17,10 @@ _RANK = "_rank"
 
 def content_hash(columns: Sequence[str]) -> Column:
     """64 bits over the typed values of a row, nulls included by their place."""
-    return F.xxhash64(*[F.struct(F.col(f"`{name}`")) for name in columns])
+    values = [F.col(f"`{name}`") for name in columns]
+    # Spark's hash passes over nulls, inside of structs too: without a word for each null,
+    # (1, null) and (null, 1) would be the same
+    return F.xxhash64(*[part for value in values for part in (value, value.isNull())])
 
 
 def first_known(rows: DataFrame, key: Sequence[str]) -> DataFrame:

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import TimestampNTZType
 
 from feldspar.compute.answers import Answers
+from feldspar.compute.dedupe import content_hash
 from feldspar.compute.local_times import instants
 from feldspar.compute.services.batch import SpineColumns, add_features, needs_own_event
 from feldspar.compute.services.joining import Gold
@@ -196,7 +197,7 @@ def _filled(
 
 def _identity(spine: DataFrame) -> tuple[int, str]:
     """Number of rows, and the sum of their hashes modulo 2^64 as hex digits."""
-    hashed = F.xxhash64(*[F.col(f"`{name}`") for name in spine.columns]).cast("decimal(20,0)")
+    hashed = content_hash(spine.columns).cast("decimal(20,0)")
     row = spine.agg(F.count(F.lit(1)), F.sum(hashed)).first()
     rows, total = (int(row[0]), int(row[1] or 0)) if row is not None else (0, 0)
     return rows, hash_text(total)
