@@ -111,6 +111,16 @@ def test_an_earlier_run_claims_nothing_any_more(first: SparkTables, second: Spar
         first.claim("silver", "numbers", APP)
 
 
+def test_steps_side_by_side_claim_a_table_of_ops_each_for_itself(
+    first: SparkTables, lake: Lake
+) -> None:
+    def claimed(step: int) -> int | None:
+        return claim(lake, "ops", "numbers", app=f"step:{step}#0", epoch=first.epoch).position
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(claimed, range(8))) == [None] * 8
+
+
 def test_a_batch_that_was_written_is_known_by_the_later_run(
     second: SparkTables, lake: Lake
 ) -> None:

@@ -10,6 +10,7 @@ a clock, on a lease, or on which of two runs is alive: the later one wins
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deltalake import CommitProperties, DeltaTable, Transaction
@@ -21,6 +22,7 @@ from feldspar.stores.tables.again import TRIES, broke_off
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import FENCE, GENERATION, Txn, last_txn, overtaken
 
+_UNREAD = -1
 REPLACE = "replace"
 """Counts the generations of a table: whoever may not write may not empty it either."""
 
@@ -65,7 +67,7 @@ def claim(lake: Lake, layer: str, name: str, *, app: str, epoch: int) -> Claim:
         if not epoch or (last is not None and last.epoch == epoch):
             return found
         try:
-            _fence(table, Txn(app, -1 if found.position is None else found.position, epoch))
+            _fence(table, _carried(layer, app, found, epoch=epoch))
         except (DeltaError, OSError) as error:
             # somebody wrote under the same cursor meanwhile, or the answer was lost: look again
             failed = error
@@ -112,15 +114,22 @@ def _shown(position: object) -> str:
 
 
 def _found(table: DeltaTable, last: Txn | None) -> Claim:
-    position = None if last is None or last.position < 0 else last.position
+    position = None if last is None or last.position == _UNREAD else last.position
     return Claim(position, int(table.metadata().configuration.get(GENERATION, "0")))
 
 
-def _fence(table: DeltaTable, txn: Txn) -> None:
-    others = Txn(REPLACE, -1, txn.epoch)
+def _carried(layer: str, app: str, found: Claim, *, epoch: int) -> tuple[Txn, ...]:
+    """The cursors that a fence carries on. Tables of ops are written by steps side by side, whose
+    fences must not conflict, and are never replaced.
+    """
+    cursor = Txn(app, _UNREAD if found.position is None else found.position, epoch)
+    return (cursor,) if layer == "ops" else (cursor, Txn(REPLACE, _UNREAD, epoch))
+
+
+def _fence(table: DeltaTable, cursors: Sequence[Txn]) -> None:
     properties = CommitProperties(
-        app_transactions=[Transaction(one.app, one.version) for one in (txn, others)],
-        custom_metadata={FENCE: str(txn.epoch)},
+        app_transactions=[Transaction(one.app, one.version) for one in cursors],
+        custom_metadata={FENCE: str(cursors[0].epoch)},
     )
     table.create_write_transaction(
         [], mode="append", schema=table.schema(), commit_properties=properties
