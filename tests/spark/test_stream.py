@@ -28,7 +28,7 @@ from support.pipeline import Pipeline, open_pipeline
 from support.valkey import Valkey, valkey
 
 EVERY = timedelta(milliseconds=50)
-PATIENCE = 60
+PATIENCE = 300
 AT = "2018-04-01T00:00:00Z"
 
 
