@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from feldspar.errors import UnreachableError
-from feldspar.stores.tables.again import TRIES, again
+from feldspar.stores.tables.again import again
+
+TRIES = 4
 
 
 def breaking(times: int, error: Exception) -> Callable[[], str]:

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from feldspar.graph.changes import compare
 from feldspar.graph.graph import History
+from feldspar.graph.planning.derived import Build, anew, change_of, going_on
 from feldspar.graph.planning.draft import Draft
 from feldspar.graph.steps import HistoryStep, Mode, Status, Step
 from feldspar.names import cursor
-
-
-@dataclass(frozen=True)
-class _Build:
-    """What one history step would do."""
-
-    status: Status
-    reason: str
-    after: int | None = None
-    mode: Mode = Mode.APPEND
 
 
 def history_steps(draft: Draft) -> Iterator[Step]:
@@ -41,31 +30,17 @@ def history_steps(draft: Draft) -> Iterator[Step]:
         )
 
 
-def _build(draft: Draft, name: str, history: History) -> _Build:
+def _build(draft: Draft, name: str, history: History) -> Build:
     kept = draft.state("history", name)
     if not draft.exists("silver", name):
-        return _Build(Status.OFF, f"silver.{name} has no rows")
+        return Build(Status.OFF, f"silver.{name} has no rows")
     if kept is None:
-        return _Build(Status.RUN, f"not built yet, from silver.{name}")
-    change = compare(kept.definition or history.definition, history.definition)
+        return Build(Status.RUN, f"not built yet, from silver.{name}")
+    change = change_of(kept, history.definition)
     done = kept.cursors.get(cursor("history", name, kept.generation))
-    if change.breaking and not draft.accept:
-        text = f"definition changed, {change}: say --accept to rebuild"
-        return _Build(Status.BLOCKED, text, after=done)
-    if change.breaking:
-        return _Build(Status.RUN, f"rebuilt: definition changed, {change}", mode=Mode.REBUILD)
-    if kept.source_generation != draft.generation("silver", name):
-        return _Build(Status.RUN, f"rebuilt: silver.{name} is rebuilt", mode=Mode.REBUILD)
+    rebuilt = anew(draft, kept, change, silver=name, done=done)
+    if rebuilt is not None:
+        return rebuilt
     if change:
-        return _Build(Status.RUN, f"definition changed, {change}", after=done)
-    return _newer(draft, name, done)
-
-
-def _newer(draft: Draft, name: str, done: int | None) -> _Build:
-    silver = draft.state("silver", name)
-    if silver is None or ("silver", name) in draft.dirty:
-        return _Build(Status.RUN, f"silver.{name} gets new rows in this run", after=done)
-    if done is None or silver.version > done:
-        text = f"behind silver.{name}: version {done} of {silver.version}"
-        return _Build(Status.RUN, text, after=done)
-    return _Build(Status.NOTHING, f"equals version {done} of silver.{name}", after=done)
+        return Build(Status.RUN, f"definition changed, {change}", after=done)
+    return going_on(draft, name, done)

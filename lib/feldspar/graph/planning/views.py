@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from feldspar.graph.changes import Change, compare
+from feldspar.graph.changes import Change
+from feldspar.graph.planning.derived import Build, anew, change_of, going_on
 from feldspar.graph.planning.draft import Draft
 from feldspar.graph.steps import FeaturesStep, Mode, OnlineStep, Status, Step
 from feldspar.graph.view import View
 from feldspar.names import GOLD_LAYOUT, cursor, value_fingerprint
-
-
-@dataclass(frozen=True)
-class _Build:
-    """What one features step would do."""
-
-    status: Status
-    reason: str
-    after: int | None = None
-    mode: Mode = Mode.APPEND
-    columns: tuple[str, ...] = ()
 
 
 def features_steps(draft: Draft) -> Iterator[Step]:
@@ -46,38 +35,23 @@ def features_steps(draft: Draft) -> Iterator[Step]:
         )
 
 
-def _build(draft: Draft, view: View) -> _Build:
+def _build(draft: Draft, view: View) -> Build:
     gold = draft.state("gold", view.name)
     if not draft.exists("silver", view.table):
-        return _Build(Status.OFF, f"silver.{view.table} has no rows")
+        return Build(Status.OFF, f"silver.{view.table} has no rows")
     if gold is None:
-        return _Build(Status.RUN, f"not built yet, from silver.{view.table}")
-    change = compare(gold.definition, view.definition) if gold.definition else Change()
+        return Build(Status.RUN, f"not built yet, from silver.{view.table}")
+    change = change_of(gold, view.definition)
     done = gold.cursors.get(cursor("features", view.name, gold.generation))
-    if change.breaking and not draft.accept:
-        text = f"definition changed, {change}: say --accept to rebuild"
-        return _Build(Status.BLOCKED, text, after=done)
-    if change.breaking:
-        return _Build(Status.RUN, f"rebuilt: definition changed, {change}", mode=Mode.REBUILD)
-    if gold.source_generation != draft.generation("silver", view.table):
-        return _Build(Status.RUN, f"rebuilt: silver.{view.table} is rebuilt", mode=Mode.REBUILD)
+    rebuilt = anew(draft, gold, change, silver=view.table, done=done)
+    if rebuilt is not None:
+        return rebuilt
     if gold.layout != GOLD_LAYOUT:
-        return _Build(Status.RUN, "rebuilt: its files have an older layout", mode=Mode.REBUILD)
+        return Build(Status.RUN, "rebuilt: its files have an older layout", mode=Mode.REBUILD)
     if change:
         text, added = f"definition changed, {change}", _added_features(change)
-        return _Build(Status.RUN, text, after=done, mode=Mode.BACKFILL, columns=added)
-    return _append(draft, view, done)
-
-
-def _append(draft: Draft, view: View, done: int | None) -> _Build:
-    silver = draft.state("silver", view.table)
-    if silver is None or ("silver", view.table) in draft.dirty:
-        text = f"silver.{view.table} gets new rows in this run"
-        return _Build(Status.RUN, text, after=done)
-    if done is None or silver.version > done:
-        text = f"behind silver.{view.table}: version {done} of {silver.version}"
-        return _Build(Status.RUN, text, after=done)
-    return _Build(Status.NOTHING, f"equals version {done} of silver.{view.table}", after=done)
+        return Build(Status.RUN, text, after=done, mode=Mode.BACKFILL, columns=added)
+    return going_on(draft, view.table, done)
 
 
 def _added_features(change: Change) -> tuple[str, ...]:

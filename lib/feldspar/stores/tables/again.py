@@ -1,4 +1,4 @@
-"""Small reads that are repeated where the store broke off.
+"""Small reads and writes that are repeated where the store broke off.
 
 The clients below repeat requests that are refused or not answered. An answer that ends in the
 middle they report instead (seen of delta-rs and of Arrow, with one call in twenty disturbed).
@@ -15,7 +15,7 @@ from deltalake.exceptions import TableNotFoundError as NoDeltaTable
 
 from feldspar.errors import UnreachableError
 
-TRIES = 4
+_TRIES = 4
 _LONGEST = 200
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,22 +29,31 @@ def again(read: Callable[P, T]) -> Callable[P, T]:
     Raises:
         UnreachableError: no try brought an answer.
     """
+    return _repeated(read, passing=(FileNotFoundError, NoDeltaTable))
 
-    @wraps(read)
+
+def until_written(write: Callable[P, T]) -> Callable[P, T]:
+    """A function that looks what is there and writes, and begins anew where that failed.
+
+    It may have been written and the answer lost: only a look tells.
+
+    Raises:
+        UnreachableError: none of four tries was acknowledged.
+    """
+    return _repeated(write, passing=())
+
+
+def _repeated(action: Callable[P, T], *, passing: tuple[type[Exception], ...]) -> Callable[P, T]:
+    @wraps(action)
     def patient(*args: P.args, **kwargs: P.kwargs) -> T:
-        for _ in range(TRIES):
+        for _ in range(_TRIES):
             try:
-                return read(*args, **kwargs)
-            except (FileNotFoundError, NoDeltaTable):
+                return action(*args, **kwargs)
+            except passing:
                 raise
             except (OSError, DeltaError) as error:
                 broken = error
-        raise broke_off(broken) from broken
+        text = " ".join(str(broken).split())[:_LONGEST]
+        raise UnreachableError(f"the store broke off: {text}", hint="run it again") from broken
 
     return patient
-
-
-def broke_off(error: Exception) -> UnreachableError:
-    """The error of a store that gave no whole answer."""
-    text = " ".join(str(error).split())[:_LONGEST]
-    return UnreachableError(f"the store broke off: {text}", hint="run it again")

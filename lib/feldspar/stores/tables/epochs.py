@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import DeltaError
 
 from feldspar.errors import OvertakenError, TableNotFoundError
 from feldspar.stores.tables import log
-from feldspar.stores.tables.again import TRIES, broke_off
+from feldspar.stores.tables.again import until_written
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import FENCE, GENERATION, Txn, last_txn, overtaken
 
@@ -39,6 +38,7 @@ class Claim:
     generation: int | None = None
 
 
+@until_written
 def claim(lake: Lake, layer: str, name: str, *, app: str, epoch: int) -> Claim:
     """Makes a run the only one that may write to a table under a cursor, and says how far it is.
 
@@ -55,25 +55,18 @@ def claim(lake: Lake, layer: str, name: str, *, app: str, epoch: int) -> Claim:
         OvertakenError: a later run has claimed it.
         UnreachableError: the fence could not be written.
     """
-    for _ in range(TRIES):
-        try:
-            table = log.open_table(lake, layer, name)
-        except TableNotFoundError:
-            return Claim()
-        last = last_txn(table, app)
-        if last is not None and last.epoch > epoch:
-            raise overtaken(f"{layer}.{name}", app)
-        found = _found(table, last)
-        if not epoch or (last is not None and last.epoch == epoch):
-            return found
-        try:
-            _fence(table, _carried(layer, app, found, epoch=epoch))
-        except (DeltaError, OSError) as error:
-            # somebody wrote under the same cursor meanwhile, or the answer was lost: look again
-            failed = error
-        else:
-            return found
-    raise broke_off(failed) from failed
+    try:
+        table = log.open_table(lake, layer, name)
+    except TableNotFoundError:
+        return Claim()
+    last = last_txn(table, app)
+    if last is not None and last.epoch > epoch:
+        raise overtaken(f"{layer}.{name}", app)
+    found = _found(table, last)
+    if epoch and (last is None or last.epoch < epoch):
+        # fails where somebody wrote under the same cursor meanwhile: then it is looked at anew
+        _fence(table, _carried(layer, app, found, epoch=epoch))
+    return found
 
 
 def check(lake: Lake, layer: str, name: str, *, txn: Txn) -> None:

@@ -6,7 +6,7 @@ Tables are opened afresh at each call; nothing here writes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -194,8 +194,7 @@ def confirmed(lake: Lake, layer: str, name: str, *, txn: Txn) -> Commit:
         OvertakenError: a later run has taken over.
         StoreError: the table's log does not show it: it was skipped as older than another's.
     """
-    for version in range(open_table(lake, layer, name).version(), -1, -1):
-        commit = read_commit(lake, layer, name, version=version)
+    for commit in _newest_first(lake, layer, name):
         for found in commit.txns:
             if found.app == txn.app and found.epoch > txn.epoch:
                 raise overtaken(f"{layer}.{name}", txn.app)
@@ -214,11 +213,15 @@ def noted(lake: Lake, layer: str, name: str, *, note: str) -> Commit:
     Raises:
         StoreError: no version has it.
     """
-    for version in range(open_table(lake, layer, name).version(), -1, -1):
-        commit = read_commit(lake, layer, name, version=version)
+    for commit in _newest_first(lake, layer, name):
         if commit.note == note:
             return commit
     raise StoreError(f"{layer}.{name}: no version has the note {note}", hint="run it again")
+
+
+def _newest_first(lake: Lake, layer: str, name: str) -> Iterator[Commit]:
+    for version in range(open_table(lake, layer, name).version(), -1, -1):
+        yield read_commit(lake, layer, name, version=version)
 
 
 def overtaken(table: str, app: str) -> OvertakenError:

@@ -13,11 +13,10 @@ from typing import Literal
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import DeltaError
 
 from feldspar.errors import TableNotFoundError
 from feldspar.stores.tables import epochs, log
-from feldspar.stores.tables.again import TRIES, broke_off
+from feldspar.stores.tables.again import until_written
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import NOTE, Txn
 
@@ -45,17 +44,10 @@ def append(lake: Lake, name: str, rows: Rows, *, schema: pa.Schema, txn: Txn) ->
         StoreError: somebody else's newer write of this ``app`` is there and this one is not.
     """
     with _LOCKS[lake.native_uri(LAYER, name)]:
-        for _ in range(TRIES):
-            try:
-                _append(lake, name, rows, schema=schema, txn=txn)
-            except (DeltaError, OSError) as error:
-                # it may be there, its answer lost: the next try looks
-                failed = error
-            else:
-                return
-        raise broke_off(failed) from failed
+        _append(lake, name, rows, schema=schema, txn=txn)
 
 
+@until_written
 def _append(lake: Lake, name: str, rows: Rows, *, schema: pa.Schema, txn: Txn) -> None:
     try:
         epochs.check(lake, LAYER, name, txn=txn)
@@ -94,14 +86,8 @@ def append_noted(
     uri = lake.native_uri(LAYER, name)
     properties = CommitProperties(custom_metadata={NOTE: note})
     with _LOCKS[uri]:
-        for _ in range(TRIES):
-            try:
-                _write(lake, uri, [row], schema=schema, properties=properties)
-            except (DeltaError, OSError) as error:
-                failed = error
-            else:
-                return log.noted(lake, LAYER, name, note=note).version
-        raise broke_off(failed) from failed
+        until_written(_write)(lake, uri, [row], schema=schema, properties=properties)
+        return log.noted(lake, LAYER, name, note=note).version
 
 
 def _write(

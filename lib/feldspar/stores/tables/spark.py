@@ -107,8 +107,10 @@ class SparkTables:
         Raises:
             OvertakenError: another run has moved it on, or a later run has claimed it.
         """
+        if not self.epoch:
+            return
         found = self.claim(layer, name, app)
-        if self.epoch and found.generation is not None:
+        if found.generation is not None:
             what = f"{layer}.{name}"
             epochs.refuse_stale(f"{what}, generation", planned=generation, found=found.generation)
             epochs.refuse_stale(what, planned=after, found=found.position)
