@@ -7,6 +7,7 @@ warning where they do; the wrapper drops that one argument, so any Java from 17 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -45,7 +46,8 @@ def java_home(state_folder: Path, variables: Mapping[str, str]) -> Path:
     text = _WRAPPER.format(java=_quoted(find_java(variables, without=wrapper)))
     if not wrapper.is_file() or wrapper.read_text(encoding="utf-8") != text:
         wrapper.parent.mkdir(parents=True, exist_ok=True)
-        draft = wrapper.with_suffix(".draft")
+        # of this process: two runs may start in a new project at the same time
+        draft = wrapper.with_suffix(f".{os.getpid()}")
         draft.write_text(text, encoding="utf-8")
         draft.chmod(0o755)
         draft.replace(wrapper)
