@@ -81,6 +81,15 @@ def empty(tables: SparkTables) -> None:
     tables.replace("silver", "numbers", Declared(DECLARED.schema, {log.GENERATION: "1"}))
 
 
+def lay_out(tables: SparkTables) -> None:
+    rewrite(tables, tables.version("silver", "numbers"))
+
+
+def rewrite(tables: SparkTables, version: int) -> None:
+    rows = tables.read("silver", "numbers", version=version)
+    tables.rewrite(rows, "silver", "numbers", where="true", version=version)
+
+
 def numbers(lake: Lake, layer: str = "silver") -> list[int]:
     return sorted(row["number"] for row in arrow.read(lake, layer, "numbers").to_pylist())
 
@@ -97,13 +106,30 @@ def test_a_run_goes_on_from_where_the_one_before_it_came(second: SparkTables, la
     assert (found.position, numbers(lake), numbers(lake, "ops")) == (1, [1, 2], [1, 2])
 
 
-@pytest.mark.parametrize("write", [append, merge, empty, lambda tables: note(tables, 7)])
+@pytest.mark.parametrize("write", [append, merge, empty, lay_out, lambda tables: note(tables, 7)])
 def test_an_earlier_run_writes_nothing_any_more(
     first: SparkTables, second: SparkTables, lake: Lake, write: Callable[[SparkTables], None]
 ) -> None:
     with pytest.raises(OvertakenError, match="a later run has taken over"):
         write(first)
     assert (numbers(lake), numbers(lake, "ops")) == ([1], [1])
+
+
+def test_rows_that_came_while_an_earlier_run_laid_files_out_are_kept(
+    first: SparkTables, second: SparkTables, lake: Lake
+) -> None:
+    version = first.version("silver", "numbers") - 1
+    put(second, 2)
+    with pytest.raises(OvertakenError, match="a later run has taken over care"):
+        rewrite(first, version)
+    assert numbers(lake) == [1, 2]
+
+
+def test_files_are_laid_out_again_and_again(first: SparkTables, lake: Lake) -> None:
+    for number in (2, 3):
+        put(first, number)
+        lay_out(first)
+    assert numbers(lake) == [1, 2, 3]
 
 
 def test_an_earlier_run_claims_nothing_any_more(first: SparkTables, second: SparkTables) -> None:

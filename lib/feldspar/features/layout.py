@@ -99,6 +99,7 @@ def compact(
         "gold",
         view.name,
         where=f"{BUCKET} in ({', '.join(map(str, chosen))})",
+        version=version,
         rows_a_file=rows_a_file(view),
     )
     return len(chosen)
@@ -107,12 +108,14 @@ def compact(
 def lay_anew(view: View, tables: SparkTables) -> None:
     """Makes one run of every bucket, after a write that kept no order."""
     buckets = int(tables.properties("gold", view.name)[BUCKETS])
-    rows = tables.read("gold", view.name)
+    version = tables.version("gold", view.name)
+    rows = tables.read("gold", view.name, version=version)
     tables.rewrite(
         laid_out(rows, view, buckets),
         "gold",
         view.name,
         where=f"{BUCKET} >= 0",
+        version=version,
         rows_a_file=rows_a_file(view),
     )
 

@@ -24,6 +24,10 @@ from feldspar.stores.tables.log import FENCE, GENERATION, Txn, last_txn, overtak
 _UNREAD = -1
 REPLACE = "replace"
 """Counts the generations of a table: whoever may not write may not empty it either."""
+CARE = "care"
+"""Counts the versions whose rows were laid into other files: rows that a later run has added since
+would be in none of them.
+"""
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,8 @@ def _carried(layer: str, app: str, found: Claim, *, epoch: int) -> tuple[Txn, ..
     fences must not conflict, and are never replaced.
     """
     cursor = Txn(app, _UNREAD if found.position is None else found.position, epoch)
-    return (cursor,) if layer == "ops" else (cursor, Txn(REPLACE, _UNREAD, epoch))
+    whole = (Txn(REPLACE, _UNREAD, epoch), Txn(CARE, _UNREAD, epoch))
+    return (cursor,) if layer == "ops" else (cursor, *whole)
 
 
 def _fence(table: DeltaTable, cursors: Sequence[Txn]) -> None:

@@ -277,7 +277,7 @@ class SparkTables:
         """Inserts the rows of ``df`` (alias ``new``) that match no row (alias ``old``).
 
         Args:
-            df: candidate rows with the table's columns.
+            df: candidate rows; columns that the table has and they have not are null.
             layer: the table's layer.
             name: the table's name.
             same: SQL condition over ``old`` and ``new`` that makes a candidate a duplicate.
@@ -292,8 +292,15 @@ class SparkTables:
             return self.append(df, layer, name, txn=txn, declared=declared)
         if declared is not None:
             self.ensure(layer, name, declared)
-        self._merge(df, layer, name, same=same, txn=txn).whenNotMatchedInsertAll().execute()
+        rows = self._with_all_columns(df, layer, name)
+        self._merge(rows, layer, name, same=same, txn=txn).whenNotMatchedInsertAll().execute()
         return log.confirmed(self.lake, layer, name, txn=txn)
+
+    def _with_all_columns(self, df: DataFrame, layer: str, name: str) -> DataFrame:
+        """The rows with nulls in columns that the table has and they have not."""
+        fields = self.read(layer, name).schema
+        missing = [field for field in fields if field.name not in df.columns]
+        return df.withColumns({one.name: F.lit(None).cast(one.dataType) for one in missing})
 
     def merge_rows(
         self, df: DataFrame, layer: str, name: str, *, same: str, newer: str, txn: Txn
@@ -342,15 +349,36 @@ class SparkTables:
         )
 
     def rewrite(
-        self, df: DataFrame, layer: str, name: str, *, where: str, rows_a_file: int | None = None
+        self,
+        df: DataFrame,
+        layer: str,
+        name: str,
+        *,
+        where: str,
+        version: int,
+        rows_a_file: int | None = None,
     ) -> None:
         """Puts ``df`` in place of the files of some partitions that hold the same rows.
 
         Readers of changes see none: the commit says that no row came or went.
+
+        Args:
+            df: the rows.
+            layer: the table's layer.
+            name: the table's name.
+            where: the partitions.
+            version: of the table, that ``df`` was read at.
+            rows_a_file: at most; None: no limit.
+
+        Raises:
+            OvertakenError: a later run has claimed the table: it may have added rows since.
         """
+        txn = self.txn(epochs.CARE, version)
         writer = df.write.format("delta").mode("overwrite").options(**_limit(rows_a_file))
         writer = writer.option("replaceWhere", where).option("dataChange", "false")
+        writer = writer.option("txnAppId", txn.app).option("txnVersion", txn.version)
         writer.save(self.lake.uri(layer, name))
+        log.confirmed(self.lake, layer, name, txn=txn)
 
     def overwrite(self, df: DataFrame, layer: str, name: str, *, note: str) -> int:
         """Replaces a table's rows and columns in one commit that carries ``note``.
