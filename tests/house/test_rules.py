@@ -27,6 +27,8 @@ MEDIAN_LINES = 100
 # file -> why what it brings to the driver does not grow with the data
 COLLECTS = {
     "lib/feldspar/ingest/files.py": "one name a file of one load, which the step named before",
+    "lib/feldspar/ingest/frames.py": "one row a column, of at most 2,000",
+    "lib/feldspar/refine/promote.py": "two counts, and three examples",
     "lib/feldspar/training/rows.py": "one row a period and label",
     "lib/feldspar/training/compare.py": "one row a feature",
     "lib/feldspar/refine/table.py": "one row a set of reasons",

@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 
 from feldspar.compute.checks.rows import row_checks
 from feldspar.graph.graph import Table
-from feldspar.refine.rows import REASONS, checked_rows
+from feldspar.names import REASONS
+from feldspar.refine.rows import checked_rows
 from feldspar.spec.check import Between, CheckSpec, Matches, NotNull, OneOf
 from feldspar.spec.expression import parse
 from feldspar.spec.source import FilesSource, KnownWhenIngested

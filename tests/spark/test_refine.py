@@ -17,9 +17,9 @@ from feldspar.compute.dedupe import content_hash, first_known, same_row
 from feldspar.errors import LedgerError
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.steps import RefineStep, Status
-from feldspar.names import KNOWN_TIME, cursor
-from feldspar.refine.rows import RAW, REASONS, checked_rows
-from feldspar.refine.table import QUARANTINE_COLUMNS, SYSTEM
+from feldspar.names import KNOWN_TIME, REASONS, cursor
+from feldspar.refine.rows import RAW, checked_rows, silver_columns
+from feldspar.refine.table import QUARANTINE_COLUMNS
 from feldspar.refine.upstream import Upstream
 from feldspar.spec.environment import Environment
 from feldspar.spec.loading import load_definitions
@@ -383,7 +383,7 @@ def begin_batch(pipeline: Pipeline, *, and_silver: bool) -> None:
     failed = rows.where(F.size(REASONS) > 0).select(*QUARANTINE_COLUMNS)
     tables.append(failed, "quarantine", table.name, txn=txn)
     if and_silver:
-        valid = rows.where(F.size(REASONS) == 0).select(*table.spec.columns, *SYSTEM)
+        valid = rows.where(F.size(REASONS) == 0).select(*silver_columns(rows, table))
         unique = first_known(valid, table.spec.key)
         tables.merge_new(unique, "silver", table.name, same=same_row(table.spec.key), txn=txn)
 

@@ -159,8 +159,17 @@ def submit(arguments: Arguments) -> int:
     _check(arguments, project)
     if arguments.verb in PLANNED and _is_done(arguments, project):
         return DONE
+    return start_job(arguments, project, OPTIONS[arguments.verb])
+
+
+def start_job(arguments: Arguments, project: Project, options: Sequence[Option]) -> int:
+    """Runs the verb's job with these of its arguments; its exit code is the verb's.
+
+    Raises:
+        UsageError: the environment or the installation is not good.
+    """
     environment = project.environment()
-    words = job_words(arguments, OPTIONS[arguments.verb])
+    words = job_words(arguments, options)
     command = submit_command(
         environment, job_file(project, arguments.verb), words, variables=project.variables
     )

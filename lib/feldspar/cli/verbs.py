@@ -24,6 +24,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "quarantine list": ("quarantine", "how many rows were refused, by table and rule"),
     "quarantine show": ("quarantine", "refused rows as they came, with their reasons"),
     "quarantine replay": ("jobs", "judge refused rows again; those that pass go to silver"),
+    "rescued list": ("rescued", "values that came in columns which tables do not declare"),
+    "rescued promote": ("rescued", "declare such a column, and move its values there"),
     "query": ("query", "SQL over any table, without a JVM"),
     "show": ("show", "list tables, views, entities, services, sources or models"),
     "registry": ("registry", "what the model registry holds"),

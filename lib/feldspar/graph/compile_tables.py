@@ -65,6 +65,9 @@ def _check_names(
             need(rule.column, "columns", what=f"known_time of source {spec.from_}")
     _check_columns(spec, place, problems)
     _check_checks(spec, place, problems)
+    if spec.unknown_columns == "evolve" and getattr(source, "envelope", None):
+        text = "a feed of change events does not list its columns; 'rescue' keeps their values"
+        problems.note(place.at("unknown_columns"), text)
 
 
 def _check_columns(spec: TableSpec, place: Place, problems: Problems) -> None:

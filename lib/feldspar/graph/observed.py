@@ -38,6 +38,8 @@ class TableState:
     """The generation of the source it was built from."""
     layout: str | None = None
     """How a gold table's rows lie in its files; see ``names.GOLD_LAYOUT``."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Names and types, as Spark calls them."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ the same cursor. A load that stopped between the two is completed from what bron
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -18,10 +18,18 @@ from pyspark.sql import functions as F
 from feldspar.errors import InputError, StoreError
 from feldspar.graph.observed import WaitingFile
 from feldspar.graph.steps import IngestStep
-from feldspar.ingest.columns import FILE, INGESTED_AT, NOTHING, PROVENANCE, misfit
-from feldspar.ingest.frames import read_files
-from feldspar.ingest.probe import Readable, SetAside, probe_files
+from feldspar.ingest.columns import (
+    FILE,
+    INGESTED_AT,
+    NOTHING,
+    PROVENANCE,
+    misfit,
+    stored_type,
+)
+from feldspar.ingest.frames import as_kept, read_files, together
+from feldspar.ingest.probe import Format, Readable, SetAside, probe_files
 from feldspar.ingest.result import IngestResult
+from feldspar.ingest.shapes import note_shapes
 from feldspar.names import BATCH, POSITION, cursor
 from feldspar.stores import objects
 from feldspar.stores.tables import records
@@ -123,17 +131,21 @@ def _load(
 def _append(
     files: Sequence[Readable], step: IngestStep, *, tables: SparkTables, txn: Txn, now: datetime
 ) -> Commit:
-    rows = read_files(tables.spark, files)
-    problem = misfit(_own_columns(rows), _known_columns(tables, step.source))
+    groups = read_files(tables.spark, files)
+    known = _known_columns(tables, step.source)
+    rows = as_kept(together(groups), known)
+    problem = misfit(_own_columns(rows), known)
     if problem:
         raise InputError(f"{step.name}: {problem}")
+    seen = {group.shape: [one.file.uri for one in group.files] for group in groups}
+    note_shapes(seen, step, tables.lake, now=now)
     rows = (
         rows.withColumn(BATCH, F.lit(step.batch).cast("bigint"))
         .withColumn(POSITION, F.monotonically_increasing_id())
         .withColumn(INGESTED_AT, F.lit(now).cast("timestamp"))
     )
     declared = Declared(nullable(rows.schema))
-    if tables.exists("bronze", step.source):
+    if known:
         tables.ensure("bronze", step.source, declared)
         rows = _as_stored(rows, tables, step.source)
     return tables.append(rows, "bronze", step.source, txn=txn, declared=declared)
@@ -168,7 +180,7 @@ def _fit(
     good, bad = [], []
     for one in readable:
         columns = [(column.name, column.kind) for column in one.columns]
-        problem = misfit(columns, known)
+        problem = _no_header(one, known) or misfit(columns, known)
         if problem:
             bad.append(SetAside(one.file, problem))
             continue
@@ -177,10 +189,21 @@ def _fit(
     return good, bad
 
 
+def _no_header(one: Readable, known: Mapping[str, str]) -> str:
+    """A CSV file that shares no column with what was read before begins with a row, most likely:
+    it must not be taken for names.
+    """
+    names = {column.name.lower() for column in one.columns}
+    if one.format is not Format.CSV or not known or names & {name.lower() for name in known}:
+        return ""
+    before = ", ".join(known)
+    return f"its first line names none of the columns that were read before ({before})"
+
+
 def _remember(columns: Iterable[tuple[str, str]], known: dict[str, str]) -> None:
     for name, kind in columns:
         if kind != NOTHING:
-            known.setdefault(name, kind)
+            known.setdefault(name, stored_type(kind))
 
 
 def _own_columns(rows: DataFrame) -> list[tuple[str, str]]:
@@ -211,7 +234,7 @@ def _tell_apart(
 
 def _unreadable(one: Readable, known: dict[str, str], *, tables: SparkTables) -> str:
     try:
-        rows = read_files(tables.spark, [one])
+        rows = together(read_files(tables.spark, [one]))
         problem = misfit(_own_columns(rows), known)
         if not problem:
             rows.write.format("noop").mode("overwrite").save()

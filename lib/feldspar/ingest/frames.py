@@ -6,39 +6,71 @@ whole in ``_corrupt``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from itertools import groupby
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, MapType, StringType, StructField, StructType
+from pyspark.sql.types import StringType, StructField, StructType
 
 from feldspar.errors import InputError
-from feldspar.ingest.columns import CORRUPT, FILE, NOTHING, unusable
+from feldspar.ingest.columns import CORRUPT, FILE, NOTHING, PROVENANCE, stored_type, unusable
 from feldspar.ingest.probe import FileColumn, Format, Readable
+from feldspar.ingest.shapes import Shape
+from feldspar.names import SHAPE
 from feldspar.stores.tables.paths import literal_path, plain_path
 
+MOST_COLUMNS = 2_000
+_ROW = "map<string,string>"
+_ROWS = f"array<{_ROW}>"
 
-def read_files(spark: SparkSession, files: Sequence[Readable]) -> DataFrame:
-    """All rows of the files; columns that a file lacks are null.
 
-    Args:
-        spark: the session.
-        files: at least one file.
+@dataclass(frozen=True)
+class Group:
+    """Files of one shape, and their rows."""
+
+    shape: Shape
+    files: tuple[Readable, ...]
+    rows: DataFrame
+
+
+def read_files(spark: SparkSession, files: Sequence[Readable]) -> list[Group]:
+    """The files by their shape, at least one.
 
     Raises:
         InputError: JSON lines have a key that cannot be the name of a column.
     """
     ordered = sorted(files, key=lambda one: (one.format.value, one.columns, one.file.uri))
-    frames = [
-        _read_alike(spark, list(group))
-        for _, group in groupby(ordered, key=lambda one: (one.format, one.columns))
-    ]
+    alike = groupby(ordered, key=lambda one: (one.format, one.columns))
+    return [_group(spark, tuple(found)) for _, found in alike]
+
+
+def _group(spark: SparkSession, files: tuple[Readable, ...]) -> Group:
+    rows = _read_alike(spark, files)
+    kinds = {name: kind for name, kind in rows.dtypes if name not in PROVENANCE}
+    shape = Shape.of(files[0].format, kinds)
+    return Group(shape, files, rows.withColumn(SHAPE, F.lit(shape.ident)))
+
+
+def together(groups: Sequence[Group]) -> DataFrame:
+    """All rows of the groups; columns that a file lacks are null."""
+    frames = [group.rows for group in groups]
     return reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), frames)
 
 
-def _read_alike(spark: SparkSession, files: list[Readable]) -> DataFrame:
+def as_kept(rows: DataFrame, known: Mapping[str, str]) -> DataFrame:
+    """The rows with the columns that bronze does not know yet in the types that it will keep."""
+    widened = {
+        name: F.col(f"`{name}`").cast(stored_type(kind))
+        for name, kind in rows.dtypes
+        if name not in known and stored_type(kind) != kind
+    }
+    return rows.withColumns(widened)
+
+
+def _read_alike(spark: SparkSession, files: Sequence[Readable]) -> DataFrame:
     paths = [literal_path(one.file.uri) for one in files]
     match files[0].format:
         case Format.PARQUET:
@@ -84,26 +116,38 @@ def _read_csv(spark: SparkSession, paths: list[str], *, columns: list[str]) -> D
 
 
 def _read_json(spark: SparkSession, paths: list[str]) -> DataFrame:
-    rows = (
-        spark.read.option("primitivesAsString", "true")
-        .option("mode", "PERMISSIVE")
-        .option("columnNameOfCorruptRecord", CORRUPT)
-        .json(paths)
-    )
-    names = [name for name in rows.columns if name != CORRUPT]
+    names = _keys(spark.read.text(paths))
     problem = unusable(names)
     if problem:
         raise InputError(problem)
     if not names:
         # Spark refuses a frame of broken lines alone: they are read as the text they are
         return spark.read.text(paths).select(F.col("value").alias(CORRUPT), F.col("_metadata"))
-    if CORRUPT not in rows.columns:
-        rows = rows.withColumn(CORRUPT, F.lit(None).cast("string"))
-    nested = (StructType, ArrayType, MapType)
-    columns = [
-        F.to_json(F.col(f"`{field.name}`")).alias(field.name)
-        if isinstance(field.dataType, nested)
-        else F.col(f"`{field.name}`")
-        for field in rows.schema
-    ]
-    return rows.select(*columns, F.col("_metadata"))
+    fields = [StructField(name, StringType()) for name in (*names, CORRUPT)]
+    return (
+        spark.read.schema(StructType(fields))
+        .option("mode", "PERMISSIVE")
+        .option("columnNameOfCorruptRecord", CORRUPT)
+        .json(paths)
+        .select(*[f"`{name}`" for name in names], CORRUPT, "_metadata")
+    )
+
+
+def _keys(lines: DataFrame) -> list[str]:
+    """The keys of all lines, in the order of their letters.
+
+    Spark's own look at the lines may take keys that differ by upper and lower case for one, and
+    drop the values of the other.
+
+    Raises:
+        InputError: there are too many to be columns.
+    """
+    # a line may be a list of rows
+    rows = F.when(F.ltrim("value").startswith("["), F.from_json("value", _ROWS)).otherwise(
+        F.array(F.from_json("value", _ROW))
+    )
+    keys = lines.select(F.explode(rows).alias("row")).select(F.explode(F.map_keys("row")))
+    names = sorted(row[0] for row in keys.distinct().limit(MOST_COLUMNS + 1).collect())
+    if len(names) > MOST_COLUMNS:
+        raise InputError(f"lines have more than {MOST_COLUMNS:,} different keys: too many columns")
+    return names

@@ -18,7 +18,8 @@ from feldspar.spec.types import ColumnType
 
 _OF_SOURCE = "source_"
 _TIMES = ("ts_ms", f"{_OF_SOURCE}ts_ms")
-_UNKNOWN = "after"
+UNKNOWN = "after"
+"""The column in which values come that the table does not declare, as JSON."""
 
 
 def unwrapped(raw: DataFrame, table: Table, *, keep: Sequence[str]) -> DataFrame:
@@ -30,10 +31,10 @@ def unwrapped(raw: DataFrame, table: Table, *, keep: Sequence[str]) -> DataFrame
         keep: columns that are taken over, those that are there.
 
     Returns:
-        The table's columns, mostly as text, and ``after``, which is null unless the event's row
-        has a column that the table does not declare.
+        The table's columns, mostly as text, and ``after``: what the event's row has in columns
+        that the table does not declare, null where there is none.
     """
-    if not isinstance(table.source, FilesSource) or table.source.envelope is None:
+    if not is_enveloped(table):
         return raw
     row = F.when(_part(raw, "op") == "d", _part(raw, "before")).otherwise(_part(raw, "after"))
     values = F.from_json(row, "map<string,string>")
@@ -41,12 +42,21 @@ def unwrapped(raw: DataFrame, table: Table, *, keep: Sequence[str]) -> DataFrame
         name: _value(raw, values, name=name, kind=kind) for name, kind in table.types().items()
     }
     names = F.array(*[F.lit(name) for name in columns])
-    unknown = F.size(F.array_except(F.map_keys(values), names)) > 0
+    unknown = F.map_filter(values, lambda name, _: ~F.array_contains(names, name))
     return raw.select(
         *[name for name in keep if name in raw.columns],
         *[value.alias(name) for name, value in columns.items()],
-        *([] if _UNKNOWN in columns else [F.when(unknown, row).alias(_UNKNOWN)]),
+        *([] if UNKNOWN in columns else [_as_text(unknown).alias(UNKNOWN)]),
     )
+
+
+def is_enveloped(table: Table) -> bool:
+    """Whether the table's rows come as change events."""
+    return isinstance(table.source, FilesSource) and table.source.envelope is not None
+
+
+def _as_text(values: Column) -> Column:
+    return F.when(F.size(values) > 0, F.to_json(values))
 
 
 def _value(raw: DataFrame, values: Column, *, name: str, kind: ColumnType) -> Column:

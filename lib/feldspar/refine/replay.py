@@ -18,17 +18,17 @@ from pyspark.sql import functions as F
 from feldspar.compute.dedupe import first_known, same_row
 from feldspar.errors import TableNotFoundError, UsageError
 from feldspar.graph.graph import Table
-from feldspar.names import BATCH, GONE, KNOWN_TIME, POSITION, cursor
-from feldspar.refine.rows import REASONS, checked_rows
+from feldspar.names import BATCH, GONE, KNOWN_TIME, POSITION, REASONS, cursor
+from feldspar.refine.rows import checked_rows, silver_columns
 from feldspar.refine.table import (
     LEDGER_SCHEMA,
     QUARANTINE_COLUMNS,
-    SYSTEM,
     by_reason,
     count_by_reasons,
     evaluated_once,
     quarantine_declared,
 )
+from feldspar.refine.upstream import Upstream
 from feldspar.spec.source import DeltaSource
 from feldspar.stores.tables import records
 from feldspar.stores.tables.log import GENERATION, Commit, Txn
@@ -141,7 +141,7 @@ def replay(
 
 
 def _accept(rows: DataFrame, table: Table, tables: SparkTables, *, txn: Txn) -> Commit:
-    valid = rows.where(F.size(REASONS) == 0).select(*table.spec.columns, *SYSTEM)
+    valid = rows.where(F.size(REASONS) == 0).select(*silver_columns(rows, table))
     unique = first_known(valid, table.spec.key)
     same = same_row(table.spec.key)
     return tables.merge_new(unique, "silver", table.name, same=same, txn=txn)
@@ -169,7 +169,8 @@ def _judged(
     bronze = tables.read("bronze", table.source_name)
     raw = bronze.join(refused.select(*PLACE), list(PLACE), "left_semi")
     known = F.greatest(KNOWN_TIME, F.lit(now).cast("timestamp"))
-    return checked_rows(raw, table).withColumn(KNOWN_TIME, known)
+    lacking = Upstream(table, tables).lacking()
+    return checked_rows(raw, table, lacking=lacking).withColumn(KNOWN_TIME, known)
 
 
 def _changed(rows: DataFrame, held: DataFrame, *, now: datetime) -> DataFrame:

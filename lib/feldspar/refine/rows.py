@@ -5,6 +5,8 @@ The frame it makes is evaluated once (the caller persists it) and then split in 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import assert_never
 
 from pyspark.sql import Column, DataFrame
@@ -14,35 +16,52 @@ from feldspar.compute.checks.rows import FailedWhen, row_checks
 from feldspar.compute.dedupe import content_hash
 from feldspar.compute.history import is_delete
 from feldspar.graph.graph import Table
-from feldspar.names import BATCH, EVENT_TIME, KNOWN_TIME, POSITION, ROW_HASH
+from feldspar.names import BATCH, EVENT_TIME, KNOWN_TIME, POSITION, REASONS, ROW_HASH, SHAPE
 from feldspar.refine.envelope import unwrapped
-from feldspar.refine.typing import typed_columns
+from feldspar.refine.typing import TypedColumn, missing, typed_columns
+from feldspar.refine.unknown import additions, refusals, undeclared
 from feldspar.spec.source import KnownAfterEvent, KnownByColumn, KnownRule, KnownWhenIngested
 
-REASONS = "_reasons"
 RAW = "_raw"
 PROVENANCE = ("_file", BATCH, POSITION, "_ingested_at")
 _CORRUPT = "_corrupt"
+_NO_SHAPES: Mapping[str, Sequence[int]] = MappingProxyType({})
 _FAILED = "_failed"
 _DELETE_FAILED = "_delete_failed"
 _RECORD = "_record"
+_OWN = (_CORRUPT, SHAPE, _RECORD)
 _UNPARSED = "line:not_parsed"
 _NEXT = "\n"
 
 
-def checked_rows(raw: DataFrame, table: Table) -> DataFrame:
-    """Typed rows with system columns, ``_reasons`` (empty: valid) and ``_raw`` (JSON text)."""
+def checked_rows(
+    raw: DataFrame, table: Table, *, lacking: Mapping[str, Sequence[int]] = _NO_SHAPES
+) -> DataFrame:
+    """Types and judges the rows of one table.
+
+    Args:
+        raw: rows of bronze, or as such.
+        table: what they are to be.
+        lacking: by column the shapes (``names.SHAPE``) of files that had no such column, though
+            they must: their nulls are no values.
+
+    Returns:
+        The columns of ``silver_columns``, provenance, ``_reasons`` (empty: valid) and ``_raw``
+        (JSON text).
+    """
     whole = raw.withColumn(_RECORD, _record(raw))
-    raw = unwrapped(whole, table, keep=(*PROVENANCE, _CORRUPT, _RECORD))
+    raw = unwrapped(whole, table, keep=(*PROVENANCE, *_OWN))
     columns = typed_columns(table, raw.schema)
-    failures = {
-        one.name: FailedWhen(one.reason, one.failed) for one in columns if one.failed is not None
-    }
-    before = [*_not_parsed(raw), *_unknown_columns(raw, table), *failures.values()]
-    judged = [failures[name] for name in table.needed if name in failures]
+    unknown = undeclared(raw, table, known=(*PROVENANCE, *_OWN))
+    added = additions(raw, unknown, table)
+    failures = _failures(columns, lacking)
+    by_type = [one for name in table.spec.columns for one in failures.get(name, ())]
+    before = [*_not_parsed(raw), *refusals(unknown, table), *by_type]
+    judged = [one for name in table.needed for one in failures.get(name, ())]
     of_deletes = [*_not_parsed(raw), *judged]
     typed = raw.select(
         *[one.value.alias(one.name) for one in columns],
+        *[value.alias(name) for name, value in added.items()],
         *[F.col(name) for name in PROVENANCE],
         _reasons(before).alias(_FAILED),
         *([_reasons(of_deletes).alias(_DELETE_FAILED)] if table.deletes_rows else []),
@@ -51,12 +70,35 @@ def checked_rows(raw: DataFrame, table: Table) -> DataFrame:
     if table.deletes_rows:
         failed = F.when(is_delete(table), F.col(_DELETE_FAILED)).otherwise(F.col(_FAILED))
         typed = typed.withColumn(_FAILED, failed).drop(_DELETE_FAILED)
-    refused = {one.name: one.reason for one in columns if one.failed is not None}
-    return _clocks_and_checks(typed, table, refused=refused)
+    refused = {name: tuple(one.reason for one in found) for name, found in failures.items()}
+    hashed = [*table.spec.columns, *added]
+    return _clocks_and_checks(typed, table, refused=refused, hashed=hashed)
 
 
-def _clocks_and_checks(typed: DataFrame, table: Table, *, refused: dict[str, str]) -> DataFrame:
-    names = list(table.spec.columns)
+def silver_columns(checked: DataFrame, table: Table) -> list[str]:
+    """What silver keeps of ``checked_rows``: declared, added and the system's columns."""
+    system = (EVENT_TIME, KNOWN_TIME, BATCH, POSITION, ROW_HASH)
+    known = {*table.spec.columns, *system, *PROVENANCE, REASONS, RAW}
+    added = [name for name in checked.columns if name not in known]
+    return [*table.spec.columns, *added, *system]
+
+
+def _failures(
+    columns: Sequence[TypedColumn], lacking: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[FailedWhen, ...]]:
+    """By column, why its values cannot be taken."""
+    found = {}
+    for one in columns:
+        shapes = lacking.get(one.name, ())
+        lacks = FailedWhen(missing(one.name), F.col(SHAPE).isin(list(shapes)))
+        untyped = [] if one.failed is None else [FailedWhen(one.reason, one.failed)]
+        found[one.name] = (*([lacks] if shapes else []), *untyped)
+    return found
+
+
+def _clocks_and_checks(
+    typed: DataFrame, table: Table, *, refused: Mapping[str, Sequence[str]], hashed: Sequence[str]
+) -> DataFrame:
     event_time = F.col(f"`{table.source.event_time}`")
     known = F.coalesce(*[_known_time(rule, event_time) for rule in table.source.known_time])
     timed = typed.withColumns({EVENT_TIME: event_time, KNOWN_TIME: known})
@@ -68,21 +110,22 @@ def _clocks_and_checks(typed: DataFrame, table: Table, *, refused: dict[str, str
         ),
         FailedWhen("event_time:in_the_future", F.col(EVENT_TIME) > F.col(KNOWN_TIME) + limit),
     ]
-    hashed = timed.withColumn(ROW_HASH, content_hash(names))
-    judged = hashed.withColumn(REASONS, _all_reasons(after))
+    judged = timed.withColumns({ROW_HASH: content_hash(hashed), REASONS: _all_reasons(after)})
     # the raw record is written out for the rows that fail only: JSON of every row costs seconds
     text = F.coalesce(F.col(f"{_RECORD}.line"), F.to_json(f"{_RECORD}.columns"))
     return judged.withColumn(RAW, F.when(F.size(REASONS) > 0, text)).drop(_FAILED, _RECORD)
 
 
-def _unless_refused(check: FailedWhen, refused: dict[str, str]) -> FailedWhen:
+def _unless_refused(check: FailedWhen, refused: Mapping[str, Sequence[str]]) -> FailedWhen:
     """A value that could not be typed has that reason, and not that it is null as well."""
     name, _, what = check.reason.rpartition(":")
-    if what != "not_null" or name not in refused:
+    if what != "not_null":
         return check
     lines = F.concat(F.lit(_NEXT), F.col(_FAILED), F.lit(_NEXT))
-    known = F.contains(lines, F.lit(f"{_NEXT}{refused[name]}{_NEXT}"))
-    return FailedWhen(check.reason, check.condition & ~known)
+    condition = check.condition
+    for reason in refused.get(name, ()):
+        condition = condition & ~F.contains(lines, F.lit(f"{_NEXT}{reason}{_NEXT}"))
+    return FailedWhen(check.reason, condition)
 
 
 def _known_time(rule: KnownRule, event_time: Column) -> Column:
@@ -103,19 +146,8 @@ def _not_parsed(raw: DataFrame) -> list[FailedWhen]:
     return [FailedWhen(_UNPARSED, F.col(_CORRUPT).isNotNull())]
 
 
-def _unknown_columns(raw: DataFrame, table: Table) -> list[FailedWhen]:
-    if table.spec.unknown_columns == "ignore":
-        return []
-    declared = {*table.spec.columns, *PROVENANCE, _CORRUPT, _RECORD}
-    return [
-        FailedWhen(f"{name}:unknown_column", F.col(f"`{name}`").isNotNull())
-        for name in raw.columns
-        if name not in declared
-    ]
-
-
 def _record(raw: DataFrame) -> Column:
-    names = [name for name in raw.columns if name not in (*PROVENANCE, _CORRUPT)]
+    names = [name for name in raw.columns if name not in (*PROVENANCE, *_OWN)]
     line = F.col(_CORRUPT) if _CORRUPT in raw.columns else F.lit(None).cast("string")
     columns = F.struct(*[F.col(f"`{name}`") for name in names])
     return F.struct(line.alias("line"), columns.alias("columns"))

@@ -23,8 +23,9 @@ from feldspar.compute.dedupe import first_known, same_row
 from feldspar.errors import LedgerError, StoreError
 from feldspar.graph.graph import Table
 from feldspar.graph.steps import Mode, RefineStep
-from feldspar.names import BATCH, EVENT_TIME, KNOWN_TIME, POSITION, ROW_HASH, cursor
-from feldspar.refine.rows import PROVENANCE, RAW, REASONS, checked_rows
+from feldspar.names import EVENT_TIME, KNOWN_TIME, REASONS, cursor
+from feldspar.refine.rows import PROVENANCE, RAW, checked_rows, silver_columns
+from feldspar.refine.unknown import refuse_unknown
 from feldspar.refine.upstream import Upstream
 from feldspar.stores.tables import records
 from feldspar.stores.tables.epochs import refuse_stale
@@ -50,7 +51,6 @@ QUARANTINE_SCHEMA = (
     "_ingested_at timestamp, _earlier array<struct<until timestamp, reasons array<string>>>"
 )
 QUARANTINE_COLUMNS = (REASONS, RAW, *PROVENANCE)
-SYSTEM = (EVENT_TIME, KNOWN_TIME, BATCH, POSITION, ROW_HASH)
 Progress = Callable[[str], None]
 
 
@@ -81,8 +81,8 @@ def refine_table(
     txn = tables.txn(cursor("refine", table.name, step.generation), upto)
     _claim(step, txn.app, tables)
     raw = upstream.rows(after=step.after, upto=upto)
-    checked = checked_rows(raw, table)
-    schema = nullable(checked.select(*table.spec.columns, *SYSTEM).schema)
+    checked = checked_rows(raw, table, lacking=upstream.lacking())
+    schema = nullable(checked.select(*silver_columns(checked, table)).schema)
     targets = _targets(step, table, schema=schema)
     if step.mode is Mode.REBUILD and not _already_replaced(step, tables):
         for layer, declared in targets.items():
@@ -168,9 +168,11 @@ def _write(
     tables: SparkTables,
     txn: Txn,
 ) -> RefineResult:
-    valid = rows.where(F.size(REASONS) == 0).select(*table.spec.columns, *SYSTEM)
-    failed = rows.where(F.size(REASONS) > 0).select(*QUARANTINE_COLUMNS)
     counted = count_by_reasons(rows)
+    if table.spec.unknown_columns == "fail":
+        refuse_unknown(rows, counted, table)
+    valid = rows.where(F.size(REASONS) == 0).select(*silver_columns(rows, table))
+    failed = rows.where(F.size(REASONS) > 0).select(*QUARANTINE_COLUMNS)
     candidates = sum(number for reasons, number in counted.items() if not reasons)
     quarantined = tables.append(
         failed, "quarantine", table.name, txn=txn, declared=targets["quarantine"]

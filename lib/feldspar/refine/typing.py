@@ -66,7 +66,12 @@ def typed_columns(table: Table, raw: StructType) -> list[TypedColumn]:
 def _absent(name: str, spec: ColumnSpec) -> TypedColumn:
     value = F.lit(None).cast(spec.type.spark)
     failed = None if spec.optional else F.lit(col=True)
-    return TypedColumn(name, value, failed, f"{name}:missing_column")
+    return TypedColumn(name, value, failed, missing(name))
+
+
+def missing(name: str) -> str:
+    """The reason of a row whose file or table has no column of this name."""
+    return f"{name}:missing_column"
 
 
 def _present(name: str, spec: ColumnSpec, *, kind: DataType, zone: str | None) -> TypedColumn:

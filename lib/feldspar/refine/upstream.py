@@ -15,7 +15,7 @@ from feldspar.errors import StoreError
 from feldspar.graph.graph import Table
 from feldspar.names import BATCH, POSITION
 from feldspar.spec.source import DeltaSource
-from feldspar.stores.tables import log
+from feldspar.stores.tables import log, shapes
 from feldspar.stores.tables.external import ExternalTable
 from feldspar.stores.tables.paths import plain_path
 from feldspar.stores.tables.spark import SparkTables, rows_of
@@ -23,6 +23,7 @@ from feldspar.times import from_micros
 
 _INGESTED_AT = "_ingested_at"
 _PATH = "_path"
+_JSON = "json"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,18 @@ class Upstream:
         return rows.withColumns(
             {"_file": F.lit(self.external.uri), POSITION: F.monotonically_increasing_id()}
         )
+
+    def lacking(self) -> dict[str, tuple[int, ...]]:
+        """By required column the shapes of files without it; lines of JSON may leave out nulls."""
+        if self.external is not None:
+            return {}
+        known = shapes.of_source(self.tables.lake, self.table.source_name)
+        held = [one for one in known if one.format != _JSON]
+        required = [name for name, one in self.table.spec.columns.items() if not one.optional]
+        found = {
+            name: tuple(one.ident for one in held if name not in one.columns) for name in required
+        }
+        return {name: idents for name, idents in found.items() if idents}
 
     def row_count(self, *, after: int | None, upto: int) -> int:
         """Rows in the range, counted apart from the pass that writes them."""

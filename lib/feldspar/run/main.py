@@ -23,6 +23,7 @@ Arguments = argparse.Namespace
 Action = Callable[[Workplace, Arguments], dict[str, Any]]
 
 EVERY = "30s"
+_PLACES = {"rescued promote": ("table", "column"), "training-set diff": ("left", "right")}
 STAGES = ("generate", "ingest", "refine", "history", "features", "quality", "train")
 _STARTED = time.monotonic()
 
@@ -78,6 +79,7 @@ def _action(verb: str) -> Action:
             since=arguments.since,
             is_trial=arguments.dry_run,
         ),
+        "rescued promote": lambda work, given: verbs.promote(work, given.table, given.column),
         "handbook": lambda work, _: verbs.handbook(work),
     }
     return actions[verb]
@@ -132,7 +134,10 @@ def _parser(verb: str) -> argparse.ArgumentParser:
             parser.add_argument("--rule")
             parser.add_argument("--since")
             parser.add_argument("--dry-run", action="store_true")
-        case "training-set diff":
-            parser.add_argument("left")
-            parser.add_argument("right")
+    _add_places(parser, verb)
     return parser
+
+
+def _add_places(parser: argparse.ArgumentParser, verb: str) -> None:
+    for place in _PLACES.get(verb, ()):
+        parser.add_argument(place)

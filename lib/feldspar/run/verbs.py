@@ -14,6 +14,7 @@ from feldspar.compute.windows.functions import AsOf
 from feldspar.graph.plan import plan
 from feldspar.online.rebuild import rebuild as rebuild_views
 from feldspar.online.verify import verify as verify_views
+from feldspar.refine.promote import promote as promote_values
 from feldspar.refine.replay import Chosen, judge_again
 from feldspar.refine.replay import replay as replay_rows
 from feldspar.run.execute import execute
@@ -155,6 +156,14 @@ def replay(
         result = replay_rows(found, chosen, tables=tables, now=utc_now(), progress=work.say)
     next_line = ("next: feldspar apply",) if result.accepted and not is_trial else ()
     return {**asdict(result), TOLD: (*result.lines(), *next_line)}
+
+
+def promote(work: Workplace, table: str, column: str) -> Answer:
+    """Moves rescued values of a table to a column that it declares since."""
+    found = work.graph.table(table)
+    tables = work.in_epoch(verb="rescued promote").tables
+    result = promote_values(found, column, tables=tables, progress=work.say)
+    return {**asdict(result), TOLD: (*result.lines(), "next: feldspar plan")}
 
 
 def handbook(work: Workplace) -> Answer:

@@ -81,9 +81,11 @@ class TableSpec(Definition):
     history: HistorySpec | None = Field(
         default=None, description="a further table, history.<table>, of rows that hold or held"
     )
-    unknown_columns: Literal["quarantine", "ignore"] = Field(
+    unknown_columns: Literal["quarantine", "rescue", "evolve", "fail", "ignore"] = Field(
         default="quarantine",
-        description="rows with a value in an undeclared column; ignore leaves it in bronze",
+        description="values in columns that are not declared; quarantine: such rows are refused, "
+        "rescue: kept as JSON in _rescued, evolve: the table gets the column, fail: the step ends, "
+        "ignore: they stay in bronze",
     )
     max_future: Duration = Field(
         default="5m",

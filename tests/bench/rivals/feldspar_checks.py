@@ -27,9 +27,9 @@ from bench.rivals.delta_engine import DeltaEngine, answer, write
 from bench.rivals.engine import Job
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Table
-from feldspar.names import BATCH, POSITION
-from feldspar.refine.rows import REASONS, checked_rows
-from feldspar.refine.table import QUARANTINE_COLUMNS, SYSTEM
+from feldspar.names import BATCH, POSITION, REASONS
+from feldspar.refine.rows import checked_rows, silver_columns
+from feldspar.refine.table import QUARANTINE_COLUMNS
 from feldspar.spec.loading import load_definitions
 from feldspar.times import utc_now
 
@@ -57,7 +57,7 @@ class FeldsparChecks(DeltaEngine):
         failed = rows.where(F.size(REASONS) > 0)
         write(failed.select(*QUARANTINE_COLUMNS), job, "quarantine")
         valid = rows.where(F.size(REASONS) == 0)
-        write(valid.select(*self.table.spec.columns, *SYSTEM), job, "silver")
+        write(valid.select(*silver_columns(valid, self.table)), job, "silver")
         rows.unpersist()
         failing: Counter[str] = Counter()
         for row in counts:

@@ -54,7 +54,7 @@ def _batches(draft: Draft, table: Table) -> Iterator[_Batch]:
         return
     change = _change(draft, table)
     confirmed, begun = _progress(draft, table)
-    broken = _broken(table, change, version, confirmed=confirmed)
+    broken = _broken(table, change, version, confirmed=confirmed) or _retyped(draft, table)
     if broken and not draft.accept:
         yield _Batch(Status.BLOCKED, f"{broken}: say --accept to rebuild")
         return
@@ -67,6 +67,20 @@ def _batches(draft: Draft, table: Table) -> Iterator[_Batch]:
         confirmed = begun
     status, reason = _newer(table, version, confirmed, change=change, incoming=incoming)
     yield _Batch(status, reason, after=confirmed)
+
+
+def _retyped(draft: Draft, table: Table) -> str:
+    """A column that was added as it came (``unknown_columns: evolve``), and is declared since, as
+    something else.
+    """
+    silver = draft.state("silver", table.name)
+    held = silver.columns if silver else {}
+    changed = [
+        f"{name} is {held[name]}, declared {kind.spark}"
+        for name, kind in table.types().items()
+        if name in held and held[name] != kind.spark
+    ]
+    return f"columns have other types: {'; '.join(changed)}" if changed else ""
 
 
 def _broken(table: Table, change: Change, version: int | None, *, confirmed: int | None) -> str:

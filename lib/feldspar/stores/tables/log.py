@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError as NoDeltaTable
+from deltalake.schema import PrimitiveType
 
 from feldspar.errors import OvertakenError, StoreError, TableNotFoundError
 from feldspar.graph.observed import TableState
@@ -34,6 +35,7 @@ NOTE = "userMetadata"
 """Where a commit keeps what its writer says of it."""
 FENCE = "feldspar.fence"
 """In a commit's information: it has no rows, and shuts out earlier runs (``epochs``)."""
+_SPARK_TYPES = {"long": "bigint", "integer": "int", "short": "smallint", "byte": "tinyint"}
 _POSITION_BITS = 32
 _POSITIONS = (1 << _POSITION_BITS) - 1
 
@@ -135,7 +137,14 @@ def table_state(lake: Lake, layer: str, name: str, *, cursors: Iterable[str]) ->
         generation=generation,
         source_generation=int(properties.get(SOURCE_GENERATION, "0")),
         layout=properties.get(LAYOUT),
+        columns={one.name: _spark_type(one.type) for one in table.schema().fields},
     )
+
+
+def _spark_type(kind: object) -> str:
+    """The type of a column by Spark's name."""
+    name = kind.type if isinstance(kind, PrimitiveType) else str(kind)
+    return _SPARK_TYPES.get(name, name)
 
 
 @again
