@@ -84,9 +84,11 @@ properties: setup ## compare every engine with the oracle on CASES random cases 
 
 SEEDS ?= 5
 ZOMBIES ?= 1
+STORES ?= 1
 .PHONY: faults
-faults: setup ## kill, stop and disturb real runs; what is left must equal an undisturbed one (SEEDS=20, ZOMBIES=20: longer)
-	SEEDS=$(SEEDS) ZOMBIES=$(ZOMBIES) $(BIN)/python -m pytest tests/system/test_faults.py
+faults: setup ## kill, stop and disturb real runs and compare with an oracle (SEEDS=200 RESUME=1: hours, goes on where it was)
+	SEEDS=$(SEEDS) ZOMBIES=$(ZOMBIES) STORES=$(STORES) RESUME=$(RESUME) \
+	  $(BIN)/python -m pytest tests/system/test_faults.py
 
 .PHONY: check
 check: setup ## lint, format, types, import contracts

@@ -23,8 +23,9 @@ from pyarrow.fs import FileSelector
 
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
+from feldspar.graph.observed import PushState
 from feldspar.graph.plan import plan
-from feldspar.graph.view import PlainView
+from feldspar.graph.view import PlainView, View
 from feldspar.launch.submit import submit_command, submit_variables
 from feldspar.run.stream import STREAMED
 from feldspar.spec.environment import Environment, StorageSpec, load_environment
@@ -64,6 +65,7 @@ NOT_COMPARED = {
     "checked_at",
     "modified",
 }
+CUSTOMERS = 17
 START = datetime(2018, 4, 1, tzinfo=UTC)
 POLL_SECONDS = 0.002
 MOST_SECONDS = 600
@@ -78,10 +80,12 @@ def write_payments(file: Path, *, first: int, rows: int) -> None:
     for number in range(first, first + rows):
         when = START + timedelta(minutes=7 * number)
         amount = "abc" if number % 53 == 0 else f"{draw.uniform(1, 500):.2f}"
-        line = f"{number},{when:%Y-%m-%dT%H:%M:%SZ},{number % 17},{number % 5},{amount},0"
+        line = f"{number},{when:%Y-%m-%dT%H:%M:%SZ},{number % CUSTOMERS},{number % 5},{amount},0"
         lines += [line] * (2 if number % 41 == 0 else 1)
         if number % 67 == 0:
-            lines.append(f"{number},{when:%Y-%m-%dT%H:%M:%SZ},{number % 17},{number % 5},7.5,0")
+            lines.append(
+                f"{number},{when:%Y-%m-%dT%H:%M:%SZ},{number % CUSTOMERS},{number % 5},7.5,0"
+            )
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -106,17 +110,23 @@ class Project:
 
     @staticmethod
     def make(
-        folder: Path, redis: str, s3: StorageSpec | None = None, *, through: str | None = None
+        folder: Path,
+        redis: str,
+        s3: StorageSpec | None = None,
+        *,
+        through: str | None = None,
+        files: Mapping[str, str] | None = None,
     ) -> Project:
-        """Writes definitions, jobs and one file of payments; there is no model to train.
+        """Writes definitions and jobs; there is no model to train, and no file of payments.
 
         Args:
             folder: an empty one.
             redis: URL of a server of its own.
             s3: where its lake is to be; None: in the folder.
             through: the endpoint by which its processes, not the test, get there.
+            files: definitions in place of those of the small project.
         """
-        conf = write_project(folder)
+        conf = write_project(folder, dict(files or {}))
         shutil.rmtree(conf / "models")
         (conf / "environments").mkdir()
         storage, variables = "{root: lake}", dict[str, str]()
@@ -127,7 +137,6 @@ class Project:
         text = ENVIRONMENT.format(redis=redis, folder=folder, java=QUICK_JAVA, storage=storage)
         (conf / "environments" / "disk.yaml").write_text(text, encoding="utf-8")
         shutil.copytree(REPOSITORY / "jobs", folder / "jobs")
-        write_payments(folder / "data" / "payments" / "first.csv", first=0, rows=600)
         return Project(folder, redis, variables, s3.endpoint if s3 else None)
 
     @cached_property
@@ -153,18 +162,22 @@ class Project:
 
     def commits(self, layer: str, name: str) -> list[str]:
         """The texts of a table's commits, but for those that only shut out earlier runs."""
-        texts = [self._text(uri) for uri in self._files(layer, name, "_delta_log", end=".json")]
+        texts = [self._text(uri) for uri in self._log(layer, name)]
         return [text for text in texts if FENCE not in text]
 
     def data_files(self, layer: str, name: str) -> int:
         """How many files of rows lie in a table's folder, committed or not."""
-        return len(self._files(layer, name, end=".parquet"))
+        uri = self.lake.uri(layer, name)
+        filesystem, path = objects.filesystem(self.environment.storage, uri)
+        below = FileSelector(path, allow_not_found=True, recursive=True)
+        found = [one.path for one in filesystem.get_file_info(below)]
+        return sum(one.endswith(".parquet") and "_delta_log" not in one for one in found)
 
-    def _files(self, layer: str, name: str, *below: str, end: str) -> list[str]:
-        uri = "/".join([self.lake.uri(layer, name), *below])
+    def _log(self, layer: str, name: str) -> list[str]:
+        uri = f"{self.lake.uri(layer, name)}/_delta_log"
         filesystem, path = objects.filesystem(self.environment.storage, uri)
         found = filesystem.get_file_info(FileSelector(path, allow_not_found=True))
-        return sorted(f"{uri}/{one.base_name}" for one in found if one.base_name.endswith(end))
+        return sorted(f"{uri}/{one.base_name}" for one in found if one.extension == "json")
 
     def _text(self, uri: str) -> str:
         # a commit never changes: S3 is asked once
@@ -218,6 +231,24 @@ class Project:
         """The last words of its runs."""
         return (self.folder / "run.log").read_text(encoding="utf-8")[-LOG_CHARACTERS:]
 
+    def killed_at(self, reached: Callable[[], bool]) -> bool:
+        """Runs the plan and kills every process of it, -9, at a point; False where it came to its
+        end, the point being too short to be seen.
+        """
+        process = self.start()
+        try:
+            while process.poll() is None:
+                if reached():
+                    os.killpg(process.pid, signal.SIGSTOP)
+                    # the state that was seen must be the state that is left
+                    if reached():
+                        return True
+                    os.killpg(process.pid, signal.SIGCONT)
+                threading.Event().wait(POLL_SECONDS)
+            return False
+        finally:
+            _kill(process)
+
     def kill_when(self, reached: Callable[[], bool]) -> None:
         """Runs the plan and kills every process of it, -9, as soon as ``reached`` is true."""
         process = self.start()
@@ -264,6 +295,13 @@ class Project:
             assert time.monotonic() < until, f"the run never came to that\n{self.log_end()}"
             pause.wait(POLL_SECONDS)
 
+    def raw_contents(self) -> dict[str, list[dict[str, Any]]]:
+        """Rows of every table as they are."""
+        return {
+            f"{layer}.{name}": arrow.read(self.lake, layer, name).to_pylist()
+            for layer, name in self._tables()
+        }
+
     def contents(self) -> dict[str, list[dict[str, Any]]]:
         """Rows of every table, sorted; without the columns that say when and in which try."""
         found = {}
@@ -286,18 +324,38 @@ class Project:
         tables = [(layer, name) for layer, names in wanted.items() for name in names]
         return [one for one in tables if self.commits(*one)]
 
+    def pushed(self, view: str) -> PushState | None:
+        """How far a view has come in Redis."""
+        with OnlineStore.of(self.environment) as store:
+            return store.pushed([view]).get(view)
+
     def online(self) -> dict[str, Any]:
         """Every value in Redis, decoded; without batch numbers."""
         store = OnlineStore.of(self.environment)
-        values: dict[str, Any] = {}
-        for view in self.graph.views.values():
-            layout = layout_of(view)
-            unpack = unpack_rows if isinstance(view, PlainView) else unpack_events
-            for customer in range(17):
-                key = store.key(view.entity, [customer], view.name)
-                (value,) = store.get([key])
-                values[key] = None if value is None else unpack(layout, value)
-        return values
+        return {
+            store.key(view.entity, [customer], view.name): self._value(store, view, customer)
+            for view in self.graph.views.values()
+            for customer in range(CUSTOMERS)
+        }
+
+    def online_values(self, view: str) -> dict[int, Any]:
+        """What Redis has of a view, decoded, by customer."""
+        with OnlineStore.of(self.environment) as store:
+            found = {
+                customer: self._value(store, self.graph.view(view), customer)
+                for customer in range(CUSTOMERS)
+            }
+        return {customer: one for customer, one in found.items() if one is not None}
+
+    def online_value(self, view: str, customer: int) -> Any:
+        """What Redis has of a view and a customer, decoded."""
+        with OnlineStore.of(self.environment) as store:
+            return self._value(store, self.graph.view(view), customer)
+
+    def _value(self, store: OnlineStore, view: View, customer: int) -> Any:
+        (value,) = store.get([store.key(view.entity, [customer], view.name)])
+        unpack = unpack_rows if isinstance(view, PlainView) else unpack_events
+        return None if value is None else unpack(layout_of(view), value)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
