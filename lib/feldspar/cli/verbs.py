@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "query": ("query", "SQL over any table, without a JVM"),
     "show": ("show", "list tables, views, entities, services, sources or models"),
     "registry": ("registry", "what the model registry holds"),
+    "vacuum": ("vacuum", "delete files and log entries that no kept version needs"),
     "serve": ("serve", "answer /score and /features over HTTP"),
     "up": ("stack", "start the local S3, Redis and MLflow servers"),
     "down": ("stack", "stop the local servers that up started"),

@@ -62,6 +62,16 @@ def observe_data(graph: Graph, environment: Environment, *, store: OnlineStore) 
     return replace(observe_lake(graph, environment), pushed=store.pushed(tuple(graph.views)))
 
 
+def observe_progress(graph: Graph, environment: Environment, *, store: OnlineStore) -> Observed:
+    """How far each table and Redis have read; sources are not looked at.
+
+    Raises:
+        UnreachableError: a server does not answer.
+    """
+    tables = _tables(graph, Lake.of(environment))
+    return Observed(tables=tables, pushed=store.pushed(tuple(graph.views)))
+
+
 def observe_lake(graph: Graph, environment: Environment) -> Observed:
     """What storage alone says: tables, files that wait, what was generated, the clock.
 

@@ -84,10 +84,14 @@ class Commit:
     """What its writer put beside the rows."""
     is_fence: bool = False
     """It wrote nothing, and shut out earlier runs."""
+    is_merge: bool = False
+    """It put the same rows into other files."""
 
     @property
     def rows(self) -> int:
         """Rows that this commit added."""
+        if self.is_merge:
+            return 0
         return self.metrics.get("numTargetRowsInserted", self.metrics.get("numOutputRows", 0))
 
 
@@ -183,6 +187,7 @@ def _commit(version: int, actions: list[dict[str, Any]]) -> Commit:
     info: dict[str, Any] = next((one["commitInfo"] for one in actions if "commitInfo" in one), {})
     txns = [one["txn"] for one in actions if "txn" in one]
     metrics = info.get("operationMetrics", {})
+    files = [one[kind] for one in actions for kind in ("add", "remove") if kind in one]
     return Commit(
         version=version,
         operation=info.get("operation", ""),
@@ -191,6 +196,7 @@ def _commit(version: int, actions: list[dict[str, Any]]) -> Commit:
         timestamp=int(info.get("timestamp", 0)) * 1_000,
         note=info.get(NOTE, ""),
         is_fence=FENCE in info,
+        is_merge=bool(files) and not any(one.get("dataChange", True) for one in files),
     )
 
 
@@ -264,6 +270,13 @@ def amounts(lake: Lake, layer: str, name: str, *, version: int) -> tuple[int, in
 
 
 @again
+def file_sizes(lake: Lake, layer: str, name: str) -> list[int]:
+    """Bytes of each data file of the newest version."""
+    found = pa.table(open_table(lake, layer, name).get_add_actions())["size_bytes"].to_pylist()
+    return [int(size) for size in found]
+
+
+@again
 def may_hold(lake: Lake, layer: str, name: str, *, column: str, low: object, high: object) -> bool:
     """Whether a file of the newest version may have a value from ``low`` to ``high``.
 
@@ -307,6 +320,16 @@ def added_files(storage: StorageSpec, uri: str, *, after: int, upto: int) -> lis
                 path = f"{uri}/{unquote(action['add']['path'])}"
                 files.append(AddedFile(path, version, committed))
     return files
+
+
+def named_files(storage: StorageSpec, uri: str, *, version: int) -> set[str]:
+    """Paths, below the table's folder, of the files that one version added or rewrote.
+
+    Raises:
+        StoreError: the log no longer holds this version.
+    """
+    actions = _kept_actions(storage, uri, version)
+    return {unquote(action["add"]["path"]) for action in actions if "add" in action}
 
 
 @again

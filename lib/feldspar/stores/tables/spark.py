@@ -24,10 +24,13 @@ from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import Txn
 from feldspar.stores.tables.paths import literal_path
 
+KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
+"""Delta would cut logs by age alone, whoever still reads them; ``feldspar vacuum`` asks first."""
 KEEP_SIMPLE = {
     "delta.enableDeletionVectors": "false",
     "delta.columnMapping.mode": "none",
     "delta.enableChangeDataFeed": "false",
+    **KEEP_LOG,
 }
 """Table features every reader knows: delta-rs, DuckDB and Arrow tasks read the same files."""
 
@@ -163,7 +166,7 @@ class SparkTables:
             self._add_columns(layer, name, declared.schema)
         else:
             self._create_empty(layer, name, declared)
-        self._set_properties(layer, name, declared.properties)
+        self._set_properties(layer, name, {**KEEP_LOG, **declared.properties})
 
     def replace(self, layer: str, name: str, declared: Declared) -> None:
         """An empty table in place of the old one, in one commit; old versions stay readable.
