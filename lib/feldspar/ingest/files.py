@@ -34,6 +34,7 @@ from feldspar.names import BATCH, POSITION, cursor
 from feldspar.stores import objects
 from feldspar.stores.tables import records
 from feldspar.stores.tables.causes import cause
+from feldspar.stores.tables.compaction import compact
 from feldspar.stores.tables.epochs import refuse_stale
 from feldspar.stores.tables.log import Commit, Txn
 from feldspar.stores.tables.spark import Declared, SparkTables, nullable
@@ -82,6 +83,8 @@ def ingest_files(
     _record([one.file for one in readable], aside, step=step, tables=tables, txn=txn, now=now)
     if commit is None and not tables.exists("bronze", step.source):
         raise _nothing_to_read(step, aside)
+    if commit is not None:
+        compact(tables, "bronze", step.source, progress=progress)
     return IngestResult(
         step.source,
         step.batch,

@@ -28,6 +28,7 @@ from feldspar.refine.rows import PROVENANCE, RAW, checked_rows, silver_columns
 from feldspar.refine.unknown import refuse_unknown
 from feldspar.refine.upstream import Upstream
 from feldspar.stores.tables import records
+from feldspar.stores.tables.compaction import compact
 from feldspar.stores.tables.epochs import refuse_stale
 from feldspar.stores.tables.log import DEFINITION, GENERATION, STATISTICS, Txn
 from feldspar.stores.tables.spark import Declared, SparkTables, nullable, struct
@@ -97,6 +98,8 @@ def refine_table(
         result = _write(rows, table, targets, tables=tables, txn=txn)
     expected = upstream.row_count(after=step.after, upto=upto)
     _confirm(result, expected, step=step, table=table, tables=tables, txn=txn, now=now)
+    for layer in targets:
+        compact(tables, layer, table.name, progress=progress)
     return result
 
 

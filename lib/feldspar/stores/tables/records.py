@@ -6,6 +6,7 @@ write them: two kinds of writer on one table of an object store lose each other'
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from threading import Lock
@@ -13,17 +14,20 @@ from typing import Literal
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError
 
-from feldspar.errors import TableNotFoundError
+from feldspar.errors import TableNotFoundError, UnreachableError
 from feldspar.stores.tables import epochs, log
 from feldspar.stores.tables.again import until_written
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import NOTE, Txn
+from feldspar.stores.tables.tiers import merge_of
 
 LAYER = "ops"
 Rows = Sequence[Mapping[str, object]]
 INSTANT = pa.timestamp("us", "UTC")
 
+_LOG = logging.getLogger(__name__)
 _LOCKS: defaultdict[str, Lock] = defaultdict(Lock)
 """One a table: steps that run side by side write the same ones, and one of them creates it."""
 
@@ -45,6 +49,7 @@ def append(lake: Lake, name: str, rows: Rows, *, schema: pa.Schema, txn: Txn) ->
     """
     with _LOCKS[lake.native_uri(LAYER, name)]:
         _append(lake, name, rows, schema=schema, txn=txn)
+        _compact(lake, name)
 
 
 @until_written
@@ -87,7 +92,22 @@ def append_noted(
     properties = CommitProperties(custom_metadata={NOTE: note})
     with _LOCKS[uri]:
         until_written(_write)(lake, uri, [row], schema=schema, properties=properties)
-        return log.noted(lake, LAYER, name, note=note).version
+        version = log.noted(lake, LAYER, name, note=note).version
+        _compact(lake, name)
+        return version
+
+
+def _compact(lake: Lake, name: str) -> None:
+    """Merges small files where there are too many. The rows are written: where it meets another
+    writer, or the store breaks off, the next append tries again.
+    """
+    try:
+        table = log.open_table(lake, LAYER, name)
+        merge = merge_of(pa.table(table.get_add_actions())["size_bytes"].to_pylist())
+        if merge is not None:
+            table.optimize.compact(target_size=merge.upto)
+    except (OSError, DeltaError, UnreachableError) as error:
+        _LOG.info("%s.%s: merging is put off to the next append: %s", LAYER, name, error)
 
 
 def _write(
