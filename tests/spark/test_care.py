@@ -49,10 +49,11 @@ def load(pipeline: Pipeline, *numbers: int, verbs: tuple[str, ...] = TO_GOLD) ->
 
 def scatter(pipeline: Pipeline, layer: str, name: str) -> None:
     """As if its rows had come in many batches: the same rows in many files."""
-    rows = pipeline.tables.read(layer, name)
+    version = pipeline.tables.version(layer, name)
+    rows = pipeline.tables.read(layer, name, version=version)
     parts = pipeline.tables.spark.sparkContext.parallelize(rows.collect(), MANY)
     kept = pipeline.tables.spark.createDataFrame(parts, rows.schema)
-    pipeline.tables.rewrite(kept, layer, name, where="true")
+    pipeline.tables.rewrite(kept, layer, name, where="true", version=version)
 
 
 def files(pipeline: Pipeline, layer: str, name: str) -> int:

@@ -10,14 +10,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from feldspar.features.gold import build_view
-from feldspar.features.layout import compact
+from feldspar.features.layout import lay_anew
 from feldspar.graph.steps import FeaturesStep, Mode
 from feldspar.spec.environment import Environment
 from feldspar.stores.tables import log
 from feldspar.stores.tables.bucketed import FileRun
 from feldspar.stores.tables.spark import Declared
 from support.pipeline import TO_GOLD, Pipeline, open_pipeline
-from support.places import silent
 from support.small_project import FILES
 
 SPEND = "views/customer_spend.yaml"
@@ -134,14 +133,14 @@ def events(pipeline: Pipeline) -> list[tuple[object, ...]]:
     return sorted(map(tuple, rows.select("customer_id", *EVENT).collect()))
 
 
-def test_a_load_adds_a_sorted_run_and_too_many_are_made_one(pipeline: Pipeline) -> None:
+def test_a_load_adds_a_sorted_run_and_all_are_made_one(pipeline: Pipeline) -> None:
     before = pipeline.version("gold", "customer_spend")
     pipeline.put("4.csv", line(4, day=4), line(5, day=3))
     pipeline.run(*TO_GOLD)
     runs = [times_of(run) for run in runs_of(pipeline)]
 
     view = pipeline.graph.view("customer_spend")
-    compact(view, pipeline.tables, progress=silent, most_runs=1)
+    lay_anew(view, pipeline.tables)
 
     upto = pipeline.version("gold", "customer_spend")
     added = pipeline.tables.added("gold", "customer_spend", after=before, upto=upto)

@@ -20,18 +20,19 @@ from feldspar.compute.services.joining import Gold, Planned, add_planned
 from feldspar.compute.windows import arrow as window_arrow
 from feldspar.compute.windows.departures import departures
 from feldspar.features.gold import append_rows
-from feldspar.features.layout import compact, with_bucket
+from feldspar.features.layout import lay_anew, with_bucket
 from feldspar.graph.view import PlainView, WindowedView
 from feldspar.names import BUCKET
 from feldspar.spec.environment import Environment
 from feldspar.stores.tables.bucketed import BUCKETS
+from feldspar.stores.tables.compaction import merge_files
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import Txn
 from feldspar.stores.tables.spark import Declared, SparkTables, nullable
+from feldspar.stores.tables.tiers import FULL, Merge
 from property import packing, shapes, shrinking
 from property.frames import CASES
 from property.packing import Ask, Case, Packed, Plan
-from support.places import silent
 
 SEED = int(os.environ.get("SEED", random.SystemRandom().randrange(2**32)))
 AT_ONCE = max(CASES // 10, min(CASES, 200))
@@ -53,6 +54,7 @@ VIEWS = {
 }
 PLANS = {"rows": shapes.random_pit_plan, "events": shapes.random_window_plan}
 ROWS_A_FILE = 50
+EVERY_FILE = Merge(below=FULL, upto=FULL)
 numbers = count()
 
 
@@ -89,13 +91,17 @@ class Engine:
         return Gold(rows if left is None else rows.unionByName(left))
 
     def _written(self, packed: Packed) -> Gold:
-        """Gold as the features stage writes it, load after load; every other table is compacted."""
+        """Gold as the features stage writes it, load after load; of three tables one is left so, of
+        one the runs are merged, and of one sorted again.
+        """
         number = next(numbers)
         view = replace(VIEWS[self.kind], name=f"{self.kind}_{number}")
         for load in range(packing.DELIVERIES):
             self._append(packed.rows.filter(pc.equal(packed.rows["delivery"], load)), view, load)
-        if number % 2:
-            compact(view, self.tables, progress=silent, most_runs=2)
+        if number % 3 == 1:
+            lay_anew(view, self.tables)
+        elif number % 3:
+            merge_files(self.tables, "gold", view.name, EVERY_FILE)
         version = self.tables.version("gold", view.name)
         files = self.tables.files("gold", view.name, version=version)
         return Gold(self.tables.read("gold", view.name), files)

@@ -18,12 +18,12 @@ from feldspar.compute.expressions.spark import column
 from feldspar.compute.windows.departures import departures, id_range, new_departures
 from feldspar.features.layout import (
     bucket_count,
-    compact,
     laid_out,
     lay_anew,
     rows_a_file,
     with_bucket,
 )
+from feldspar.features.merging import merge_runs
 from feldspar.graph.graph import Table
 from feldspar.graph.steps import FeaturesStep, Mode
 from feldspar.graph.view import View, WindowedView
@@ -84,7 +84,7 @@ def build_view(
     progress(f"{step.name}: rows of silver.{view.table} after version {step.after} up to {upto}")
     rows = gold_rows(tables.added("silver", view.table, after=step.after, upto=upto), view, table)
     commit = append_rows(rows, view, tables, txn=txn, declared=declared)
-    compact(view, tables, progress=progress)
+    merge_runs(view, tables, progress=progress)
     return FeaturesResult(view.name, commit.rows, commit.version, backfilled)
 
 

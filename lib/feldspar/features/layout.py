@@ -3,13 +3,12 @@
 A run of a plain view is sorted by entity; that of a windowed view by time and cut into slices, for
 a window needs a stretch of time of every entity and opens no other file.
 
-New rows make new runs and touch no file. Where a bucket has got too many, its runs are made one
-again, as many buckets at a time as a budget of rows allows; no row changes by that.
+New rows make new runs and touch no file. Where a bucket has got too many, the freshest are made one
+again (``merging``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import assert_never
 
 from pyspark.sql import DataFrame
@@ -19,19 +18,15 @@ from feldspar.compute.buckets import bucket_of, by_bucket
 from feldspar.compute.visibility import visible_at
 from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.names import BATCH, BUCKET, EVENT_TIME, KNOWN_TIME, POSITION
-from feldspar.stores.tables.bucketed import BUCKETS, BucketedTable, bucketed_table
+from feldspar.stores.tables.bucketed import BUCKETS
 from feldspar.stores.tables.spark import SparkTables
 from feldspar.times import duration_micros
 
 FEWEST_BUCKETS = 8
 ROWS_A_BUCKET = 1_000_000
 """A bucket that fills a task's memory to some 100 MB; see docs/decisions/0017."""
-MOST_RUNS = 8
-"""Runs of a bucket that are left as they are: a join opens each of them."""
 ROWS_A_SLICE = 50_000
 """Most rows in a file of a windowed view."""
-ROWS_TO_REWRITE = 4_000_000
-"""The budget of one step, beside the rows that it added."""
 
 
 def bucket_count(rows: int) -> int:
@@ -77,34 +72,6 @@ def rows_a_file(view: View) -> int | None:
     return ROWS_A_SLICE if isinstance(view, WindowedView) else None
 
 
-def compact(
-    view: View, tables: SparkTables, *, progress: Callable[[str], None], most_runs: int = MOST_RUNS
-) -> int:
-    """Makes one run of each bucket that has more than ``most_runs``, within the budget.
-
-    Files that are full already do not count.
-
-    Returns:
-        How many buckets were rewritten.
-    """
-    version = tables.version("gold", view.name)
-    files = bucketed_table(tables.lake, "gold", view.name, version=version)
-    chosen = [] if files is None else _fullest(files, most_runs, rows_a_file(view))
-    if files is None or not chosen:
-        return 0
-    progress(f"gold.{view.name}: making one run each of {len(chosen)} buckets")
-    rows = tables.read("gold", view.name, version=version).where(F.col(BUCKET).isin(chosen))
-    tables.rewrite(
-        laid_out(rows, view, files.buckets),
-        "gold",
-        view.name,
-        where=f"{BUCKET} in ({', '.join(map(str, chosen))})",
-        version=version,
-        rows_a_file=rows_a_file(view),
-    )
-    return len(chosen)
-
-
 def lay_anew(view: View, tables: SparkTables) -> None:
     """Makes one run of every bucket, after a write that kept no order."""
     buckets = int(tables.properties("gold", view.name)[BUCKETS])
@@ -118,19 +85,3 @@ def lay_anew(view: View, tables: SparkTables) -> None:
         version=version,
         rows_a_file=rows_a_file(view),
     )
-
-
-def _fullest(files: BucketedTable, most_runs: int, full: int | None) -> list[int]:
-    """The buckets with too many runs, the worst first, as far as the budget goes; at least one."""
-    runs = {
-        bucket: sum(full is None or file.rows < full for file in found)
-        for bucket, found in files.files.items()
-    }
-    chosen: list[int] = []
-    rows = 0
-    for bucket in sorted(runs, key=lambda one: -runs[one]):
-        rows += sum(file.rows for file in files.files[bucket])
-        if runs[bucket] <= most_runs or (chosen and rows > ROWS_TO_REWRITE):
-            break
-        chosen.append(bucket)
-    return chosen
