@@ -73,6 +73,12 @@ conf/views/last_payment.yaml:3  ttl: 'soon' is not a duration
 conf/views/last_payment.yaml:3  ttl: 90 names no unit
   write e.g. 90s, 5m, 1h, 7d or 2w""",
     ),
+    "a newest event that is never a moment old": (
+        (LAST, "ttl: 90d", "ttl: 90d\nfreshness: 0s"),
+        """\
+conf/views/last_payment.yaml:4  freshness: more than 0s is needed: a newest event is always \
+a little old""",
+    ),
     "a cycle of derived features shows the ring": (
         (LAST, "last_payment.last_amount * 2", "last_payment.ratio * 2"),
         (

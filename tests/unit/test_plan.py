@@ -114,6 +114,14 @@ def test_with_everything_deployed_there_is_nothing_to_do(graph: Graph) -> None:
     assert running(plan(graph, deployed(graph))) == []
 
 
+def test_how_fresh_rows_are_to_be_changes_nothing_that_is_stored(
+    graph: Graph, tmp_path: Path
+) -> None:
+    targets = {name: f"{FILES[name]}freshness: 1h\n" for name in (TABLE, SPEND)}
+
+    assert running(plan(graph_of(tmp_path / "wanted", targets), deployed(graph))) == []
+
+
 def test_steps_that_do_not_run_are_listed_with_their_reason(graph: Graph) -> None:
     found = plan(graph, deployed(graph))
 

@@ -87,6 +87,7 @@ def _plain(spec: PlainViewSpec, entity: EntitySpec, scope: Scope) -> PlainView:
         definition=scope.definition(spec, entity),
         features=tuple(features),
         ttl=spec.ttl,
+        freshness=spec.freshness,
     )
 
 

@@ -57,6 +57,7 @@ def compile_windowed(spec: WindowedViewSpec, entity: EntitySpec, scope: Scope) -
         aggregates=tuple(making.aggregates.values()),
         delay=spec.delay,
         request_event=spec.request_event,
+        freshness=spec.freshness,
     )
 
 

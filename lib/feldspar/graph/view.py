@@ -5,7 +5,7 @@ Specs say what a user wrote; these values say what it means. Made by ``graph.com
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
@@ -103,6 +103,8 @@ class TableView:
     serving_delay: timedelta
     definition: str
     """Canonical JSON of all that decides a value."""
+    freshness: timedelta | None = field(default=None, kw_only=True)
+    """How old the newest event may be at most."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     GetJsonSchemaHandler,
     PlainSerializer,
     WithJsonSchema,
@@ -61,6 +63,19 @@ Duration = Annotated[
     BeforeValidator(_duration),
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^\d+(s|m|h|d|w)$", "examples": ["7d", "5m"]}),
+]
+
+
+def _some_time(value: timedelta | None) -> timedelta | None:
+    if value is not None and not value:
+        raise ValueError("more than 0s is needed: a newest event is always a little old")
+    return value
+
+
+Freshness = Annotated[
+    Duration | None,
+    AfterValidator(_some_time),
+    Field(description="how old the newest event may be at most, by the environment's clock"),
 ]
 
 

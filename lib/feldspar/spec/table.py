@@ -8,7 +8,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from feldspar.spec.check import Checks
-from feldspar.spec.definition import Definition, Duration, Names, OrShort
+from feldspar.spec.definition import Definition, Duration, Freshness, Names, OrShort
 from feldspar.spec.types import ColumnType
 
 
@@ -93,6 +93,7 @@ class TableSpec(Definition):
         description="how far event_time may lie after known_time, at most 1d",
     )
     description: str = ""
+    freshness: Freshness = None
 
     @field_validator("max_future")
     @classmethod

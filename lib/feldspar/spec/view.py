@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from feldspar.spec.definition import Definition, Duration, Names, OrShort
+from feldspar.spec.definition import Definition, Duration, Freshness, Names, OrShort
 from feldspar.spec.syntax import Scalar
 from feldspar.spec.types import ColumnType
 
@@ -79,6 +79,7 @@ class TableViewSpec(Definition):
         description="time a row needs from arrival to Redis",
     )
     description: str = ""
+    freshness: Freshness = None
 
 
 class PlainViewSpec(TableViewSpec):
