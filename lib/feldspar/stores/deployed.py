@@ -5,10 +5,12 @@ Reads logs, listings and small keys, never rows; takes no JVM.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +18,7 @@ import pyarrow.compute as pc
 from feldspar.errors import InputError, TableNotFoundError
 from feldspar.graph.graph import Graph
 from feldspar.graph.observed import (
+    ModelState,
     Observed,
     SourceState,
     TableId,
@@ -27,17 +30,24 @@ from feldspar.names import EVENT_TIME, GENERATED, cursor
 from feldspar.spec.environment import Environment
 from feldspar.spec.source import DeltaSource, FilesSource, GeneratorSource
 from feldspar.stores import objects
-from feldspar.stores.experiments import Experiments
 from feldspar.stores.online import OnlineStore
 from feldspar.stores.tables import arrow, log
 from feldspar.stores.tables.again import again
 from feldspar.stores.tables.external import ExternalTable
 from feldspar.stores.tables.lake import Lake
+from feldspar.stores.tables.summary import AT_ONCE
 from feldspar.times import to_micros, utc_now
 
 
+class Trainings(Protocol):
+    """What knows of models; ``stores.experiments`` loads MLflow, which not every look needs."""
+
+    def state(self, model: str) -> ModelState | None:
+        """The last training of a model; None where there is none."""
+
+
 def observe(
-    graph: Graph, environment: Environment, *, store: OnlineStore, experiments: Experiments
+    graph: Graph, environment: Environment, *, store: OnlineStore, experiments: Trainings
 ) -> Observed:
     """Everything a plan is told.
 
@@ -68,7 +78,7 @@ def observe_progress(graph: Graph, environment: Environment, *, store: OnlineSto
     Raises:
         UnreachableError: a server does not answer.
     """
-    tables = _tables(graph, Lake.of(environment))
+    tables = table_states(graph, Lake.of(environment))
     return Observed(tables=tables, pushed=store.pushed(tuple(graph.views)))
 
 
@@ -80,8 +90,8 @@ def observe_lake(graph: Graph, environment: Environment) -> Observed:
     """
     lake = Lake.of(environment)
     return Observed(
-        tables=_tables(graph, lake),
-        sources=_sources(graph, environment, lake),
+        tables=table_states(graph, lake),
+        sources=_sources(graph, environment),
         generated=_generated(graph, environment.folder),
         clock=clock(graph, environment),
     )
@@ -128,6 +138,7 @@ def _one_scheme(uri: str) -> str:
     return uri.replace("s3a://", "s3://", 1)
 
 
+@again
 def _known_files(lake: Lake, source: str) -> tuple[set[str], set[tuple[str, int, int]]]:
     """Files that were loaded, and those set aside as they were then."""
     try:
@@ -146,15 +157,26 @@ def _known_files(lake: Lake, source: str) -> tuple[set[str], set[tuple[str, int,
     return loaded, aside
 
 
-def _sources(graph: Graph, environment: Environment, lake: Lake) -> dict[str, SourceState]:
-    states = {}
-    for name, source in graph.sources.items():
-        if isinstance(source, DeltaSource):
-            uri = lake.source_uri(source.path)
-            states[name] = SourceState(version=ExternalTable(uri, lake.storage).version())
-        elif isinstance(source, FilesSource) and not generator_is_off(graph, source):
-            states[name] = _files_state(name, source, graph=graph, environment=environment)
-    return states
+def _sources(graph: Graph, environment: Environment) -> dict[str, SourceState]:
+    found = {name: source_state(name, graph, environment) for name in graph.sources}
+    return {name: state for name, state in found.items() if state is not None}
+
+
+def source_state(name: str, graph: Graph, environment: Environment) -> SourceState | None:
+    """What waits in one source; None where nothing is read from it.
+
+    Raises:
+        InputError: its path is not there.
+        TableNotFoundError: there is no Delta table at its path.
+    """
+    source = graph.sources[name]
+    if isinstance(source, DeltaSource):
+        lake = Lake.of(environment)
+        uri = lake.source_uri(source.path)
+        return SourceState(version=ExternalTable(uri, lake.storage).version())
+    if isinstance(source, FilesSource) and not generator_is_off(graph, source):
+        return _files_state(name, source, graph=graph, environment=environment)
+    return None
 
 
 def _files_state(
@@ -186,7 +208,8 @@ def _generated(graph: Graph, root: Path) -> dict[str, str]:
     return made
 
 
-def _tables(graph: Graph, lake: Lake) -> dict[TableId, TableState]:
+def table_states(graph: Graph, lake: Lake) -> dict[TableId, TableState]:
+    """Every table that is there, with its version and how far it has read."""
     wanted: dict[TableId, Iterable[str]] = {
         ("ops", "files"): [cursor("ingest", name) for name in graph.sources],
         ("ops", "ledger"): [
@@ -208,10 +231,9 @@ def _tables(graph: Graph, lake: Lake) -> dict[TableId, TableState]:
             wanted["history", name] = [f"history:{name}#*"]
     for name in graph.views:
         wanted["gold", name] = [f"features:{name}#*"]
-    states: Mapping[TableId, TableState | None] = {
-        (layer, name): log.table_state(lake, layer, name, cursors=cursors)
-        for (layer, name), cursors in wanted.items()
-    }
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = pool.map(lambda one: log.table_state(lake, *one, cursors=wanted[one]), wanted)
+        states = dict(zip(wanted, found, strict=True))
     return {key: state for key, state in states.items() if state is not None}
 
 

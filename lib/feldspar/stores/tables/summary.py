@@ -14,6 +14,7 @@ from pyarrow import fs
 from feldspar.names import EVENT_TIME
 from feldspar.stores import objects
 from feldspar.stores.tables import log
+from feldspar.stores.tables.again import again
 from feldspar.stores.tables.lake import LAYERS, Lake
 from feldspar.times import from_micros
 
@@ -55,6 +56,7 @@ def summaries(lake: Lake, names: Sequence[tuple[str, str]]) -> tuple[TableSummar
         return tuple(future.result() for future in futures)
 
 
+@again
 def summarise(lake: Lake, layer: str, name: str) -> TableSummary:
     """What the log of one table says.
 
@@ -75,6 +77,19 @@ def summarise(lake: Lake, layer: str, name: str) -> TableSummary:
         committed=from_micros(commit.timestamp),
         columns=tuple((field.name, _type_name(field.type)) for field in table.schema().fields),
     )
+
+
+@again
+def newest_event(lake: Lake, layer: str, name: str, *, version: int) -> datetime | None:
+    """The newest event of one version, as its files' statistics have it.
+
+    Raises:
+        TableNotFoundError: the table is not there.
+        UnreachableError: the version is no longer kept.
+    """
+    table = log.open_table(lake, layer, name)
+    table.load_as_version(version)
+    return _newest(pa.table(table.get_add_actions(flatten=True)))
 
 
 def _folders(lake: Lake, layer: str) -> list[str]:
