@@ -12,7 +12,7 @@ from feldspar.errors import StoreError
 from feldspar.graph.steps import Mode, OnlineStep, Plan, RefineStep, Status, TrainStep
 from feldspar.refine.table import RefineResult
 from feldspar.report.record import Outcome, Reason
-from feldspar.run.execute import Done, Run
+from feldspar.run.execute import Done, Failed, Run
 from feldspar.run.record import make_record
 from feldspar.run.workplace import Workplace
 from feldspar.spec.environment import Environment, RedisSpec
@@ -43,13 +43,13 @@ REFINED = RefineResult(
     reasons=(("amount:between", 2),),
     version=1,
 )
+STARTED = datetime(2018, 10, 1, 12, tzinfo=UTC)
 RUN = Run(
     plan=Plan((REFINE, TRAIN, PUSH)),
-    started=datetime(2018, 10, 1, 12, tzinfo=UTC),
+    started=STARTED,
     seconds=4.0,
-    done=(Done(REFINE, REFINED, 1.5),),
-    failed=PUSH,
-    failure=StoreError("Redis does not answer"),
+    done=(Done(REFINE, REFINED, STARTED, 1.5),),
+    failures=(Failed(PUSH, StoreError("Redis does not answer"), STARTED, 0.5),),
 )
 
 
@@ -96,7 +96,7 @@ def test_the_error_of_a_failed_run_is_kept_and_no_data_are_read(work: Workplace)
 
 
 def test_volumes_count_every_row_of_silver_by_its_day(work: Workplace) -> None:
-    [daily] = make_record(replace(RUN, failed=None, failure=None), work).volumes
+    [daily] = make_record(replace(RUN, failures=()), work).volumes
     stored = work.tables.read("silver", "transactions").count()
     assert (sum(day.rows for day in daily.days), len(daily.days)) == (stored, DAYS)
     assert all(0 < (day.share or 0) < 1 for day in daily.days)

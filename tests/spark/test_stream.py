@@ -21,6 +21,7 @@ from feldspar.run.workplace import Workplace
 from feldspar.spec.environment import Environment, RedisSpec
 from feldspar.stores.experiments import Experiments
 from feldspar.stores.online import OnlineStore
+from feldspar.stores.tables import arrow
 from feldspar.stores.tables.epochs import claim
 from feldspar.stores.tables.runs import take_epoch
 from feldspar.times import utc_now
@@ -110,6 +111,19 @@ def test_a_store_that_is_away_is_waited_for(pipeline: Pipeline, server: Valkey) 
         first = running.next()
 
     assert first == (2, 2, 4)
+
+
+def test_each_round_is_entered_under_the_runs_epoch(pipeline: Pipeline) -> None:
+    with streaming(pipeline) as running:
+        running.next()
+        pipeline.put("b.csv", f"3,{AT},7,3,6,false")
+        running.next()
+        running.stop.set()
+        running.running.result(PATIENCE)
+
+    rows = arrow.read(pipeline.lake, "ops", "steps").to_pylist()
+    loads = {row["round"]: row["rows_out"] for row in rows if row["verb"] == "ingest"}
+    assert (len({row["run"] for row in rows}), sorted(loads.values())) == (1, [1, 2])
 
 
 def test_a_stream_ends_when_another_run_takes_over(pipeline: Pipeline) -> None:

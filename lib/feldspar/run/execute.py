@@ -71,26 +71,35 @@ class Done:
 
     step: Step
     result: Result | None
+    started: datetime
     seconds: float
     note: str = ""
 
 
 @dataclass(frozen=True)
-class _Failed:
+class Failed:
+    """One step that failed, after how many seconds."""
+
     step: Step
     error: FeldsparError
+    started: datetime
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Run:
-    """A plan and how far it was carried out; ``failure`` ended it early."""
+    """A plan and how far it was carried out; the first of ``failures`` ended it early."""
 
     plan: Plan
     started: datetime
     seconds: float
     done: tuple[Done, ...]
-    failed: Step | None = None
-    failure: FeldsparError | None = None
+    failures: tuple[Failed, ...] = ()
+
+    @property
+    def failure(self) -> FeldsparError | None:
+        """The error that ended it; None where all was carried out."""
+        return self.failures[0].error if self.failures else None
 
 
 def execute(plan: Plan, work: Workplace) -> Run:
@@ -102,9 +111,9 @@ def execute(plan: Plan, work: Workplace) -> Run:
     started, begun = utc_now(), time.monotonic()
     schedule = _Schedule(needs(plan.to_run, work.graph))
     done: list[Done] = []
-    failures: list[_Failed] = []
+    failures: list[Failed] = []
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        running: dict[Future[Done | _Failed], Step] = {}
+        running: dict[Future[Done | Failed], Step] = {}
         while True:
             for step in () if failures else schedule.start():
                 running[pool.submit(_outcome, step, work)] = step
@@ -114,11 +123,9 @@ def execute(plan: Plan, work: Workplace) -> Run:
             for future in finished:
                 schedule.finish(running.pop(future))
                 outcome = future.result()
-                failures += [outcome] if isinstance(outcome, _Failed) else []
+                failures += [outcome] if isinstance(outcome, Failed) else []
                 done += [outcome] if isinstance(outcome, Done) else []
-    failed, error = (failures[0].step, failures[0].error) if failures else (None, None)
-    seconds = time.monotonic() - begun
-    return Run(plan, started, seconds, tuple(done), failed=failed, failure=error)
+    return Run(plan, started, time.monotonic() - begun, tuple(done), tuple(failures))
 
 
 class _Schedule:
@@ -147,17 +154,18 @@ class _Schedule:
         return self._waits_for[step].isdisjoint((*self._waiting, *self._running))
 
 
-def _outcome(step: Step, work: Workplace) -> Done | _Failed:
-    before = time.monotonic()
-    work.say(f"{step.verb} {step.name}: {step.reason}")
+def _outcome(step: Step, work: Workplace) -> Done | Failed:
+    started, before = utc_now(), time.monotonic()
+    what = f"{step.verb} {step.name}"
+    work.say(f"{what}: {step.reason}")
     try:
-        with told_clearly(f"{step.verb} {step.name}", log=work.log):
+        with work.running.step(step, started=started), told_clearly(what, log=work.log):
             result, note = _carried_out(step, work)
     except FeldsparError as error:
-        return _Failed(step, error)
+        return Failed(step, error, started, time.monotonic() - before)
     seconds = time.monotonic() - before
-    work.say(f"{step.verb} {step.name}: {note or 'done'} in {seconds:.1f} s")
-    return Done(step, result, seconds, note)
+    work.say(f"{what}: {note or 'done'} in {seconds:.1f} s")
+    return Done(step, result, started, seconds, note)
 
 
 def _carried_out(step: Step, work: Workplace) -> tuple[Result | None, str]:

@@ -38,6 +38,7 @@ from feldspar.report.record import (
     StepRecord,
     TrainingSummary,
 )
+from feldspar.run.counts import counts_of
 from feldspar.run.execute import Done, Run
 from feldspar.run.workplace import Workplace
 from feldspar.times import from_micros
@@ -93,10 +94,11 @@ def make_record(run: Run, work: Workplace) -> RunRecord:
 
 def _steps(run: Run) -> Iterator[StepRecord]:
     done = {one.step: one for one in run.done}
+    failed = {one.step for one in run.failures}
     for step in run.plan.steps:
         if step in done:
             yield _done(done[step])
-        elif step == run.failed:
+        elif step in failed:
             yield StepRecord(step.verb, step.name, Outcome.FAILED, note=step.reason)
         elif (outcome := _outcome(step)) is Outcome.NOT_REACHED:
             yield StepRecord(step.verb, step.name, outcome)
@@ -115,37 +117,35 @@ def _done(done: Done) -> StepRecord:
     if done.result is None:
         outcome = Outcome.NOT_DUE if isinstance(step, TrainStep) else Outcome.NOTHING
         return StepRecord(step.verb, step.name, outcome, seconds=done.seconds, note=done.note)
-    rows_in, rows_out, note = _rows(done)
+    counts = counts_of(done.result)
     return StepRecord(
         step.verb,
         step.name,
         Outcome.DONE,
-        rows_in=rows_in,
-        rows_out=rows_out,
+        rows_in=counts.rows_in,
+        rows_out=counts.rows_out,
         seconds=done.seconds,
-        note=note,
+        note=_note(done),
     )
 
 
-def _rows(done: Done) -> tuple[int | None, int | None, str]:
-    """Rows read, rows written, and what else is worth a word."""
+def _note(done: Done) -> str:
+    """What else than rows read and written is worth a word."""
     match done.result:
         case None | GenerateResult():
-            return None, None, done.note
+            return done.note
         case IngestResult() as one:
-            aside = {"set aside": len(one.set_aside)}
-            return one.rows, one.rows, _phrases({"files": one.files, **aside})
+            return _phrases({"files": one.files, "set aside": len(one.set_aside)})
         case RefineResult() as one:
-            note = _phrases({"quarantined": one.quarantined, "duplicates": one.duplicates})
-            return one.rows_in, one.valid, note
+            return _phrases({"quarantined": one.quarantined, "duplicates": one.duplicates})
         case HistoryResult() | FeaturesResult() as one:
-            return None, one.rows, _changed(one)
+            return _changed(one)
         case QualityResult() as one:
-            return None, None, f"{len(one.findings) - len(one.failed)} of {len(one.findings)} met"
+            return f"{len(one.findings) - len(one.failed)} of {len(one.findings)} met"
         case TrainingResult() as one:
-            return one.rows.get("fit"), None, f"version {one.version}"
+            return f"version {one.version}"
         case PushResult() as one:
-            return one.entities, one.written, _phrases({"entities as new already": one.skipped})
+            return _phrases({"entities as new already": one.skipped})
         case _ as never:
             assert_never(never)
 

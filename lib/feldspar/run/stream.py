@@ -20,6 +20,7 @@ from feldspar.ingest.result import IngestResult
 from feldspar.online.push import PushResult
 from feldspar.refine.table import RefineResult
 from feldspar.run.execute import Run, execute
+from feldspar.run.remember import remember
 from feldspar.run.workplace import Workplace
 from feldspar.stores.deployed import observe_data
 
@@ -69,9 +70,9 @@ def stream(work: Workplace, *, every: timedelta, stop: Event, told: Callable[[Ro
         FeldsparError: a step failed for another reason; the next run goes on from there.
     """
     number = failed = 0
-    for _ in _ticks(every, stop):
+    for tick, _ in enumerate(_ticks(every, stop), 1):
         try:
-            run = _carried_out(work)
+            run = _carried_out(work, tick)
         except StoreError as error:
             if isinstance(error, OvertakenError) or failed == len(PAUSES):
                 raise
@@ -86,12 +87,13 @@ def stream(work: Workplace, *, every: timedelta, stop: Event, told: Callable[[Ro
     return number
 
 
-def _carried_out(work: Workplace) -> Run | None:
+def _carried_out(work: Workplace, number: int) -> Run | None:
     """A round; None where nothing waits."""
     chosen = _waiting(work)
     if not chosen.to_run:
         return None
     run = execute(chosen, work)
+    remember(run, work, number=number)
     if run.failure is not None:
         raise run.failure
     return run

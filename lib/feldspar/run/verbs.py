@@ -18,6 +18,7 @@ from feldspar.refine.promote import promote as promote_values
 from feldspar.refine.replay import Chosen, judge_again
 from feldspar.refine.replay import replay as replay_rows
 from feldspar.run.execute import execute
+from feldspar.run.remember import remember
 from feldspar.run.report import report_on
 from feldspar.run.stream import stream as keep_up
 from feldspar.run.warm import start_workers
@@ -31,8 +32,6 @@ from feldspar.training.score import score as score_rows
 from feldspar.training.sets import training_set as build_training_set
 
 Answer = dict[str, Any]
-WRITE_TABLES = ("ingest", "refine", "history", "features", "quality")
-"""Kinds of steps that write tables of the lake, of which only the latest run may be at it."""
 TOLD = "told"
 """The key of an answer's lines for people, which are its only form on stdout without --json."""
 
@@ -50,9 +49,10 @@ def apply(work: Workplace, *, accept: bool, only: str | None = None) -> Answer:
     chosen.refuse_blocked()
     if not chosen.to_run:
         work.say("nothing to do: everything is up to date")
-    if any(step.verb in WRITE_TABLES for step in chosen.to_run):
+    else:
         work = work.in_epoch(verb=only or "apply")
     run = execute(chosen, work)
+    remember(run, work)
     return report_on(run, work)
 
 

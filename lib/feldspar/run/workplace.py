@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
+from feldspar.run.running import Running
 from feldspar.run.session import open_session
 from feldspar.spec.environment import Environment, load_environment
 from feldspar.spec.loading import load_definitions
@@ -26,7 +27,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Workplace:
-    """What stages are handed; ``say`` takes one line of progress."""
+    """What stages are handed; ``say`` takes one line of progress, ``running`` knows the steps."""
 
     graph: Graph
     environment: Environment
@@ -34,6 +35,7 @@ class Workplace:
     store: OnlineStore
     experiments: Experiments
     say: Progress
+    running: Running = field(default_factory=Running)
 
     @property
     def log(self) -> Path:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from threading import Lock
-from typing import Literal
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -22,9 +22,11 @@ from feldspar.stores.tables.again import until_written
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import NOTE, Txn
 from feldspar.stores.tables.tiers import merge_of
+from feldspar.times import to_micros, utc_now
 
 LAYER = "ops"
 Rows = Sequence[Mapping[str, object]]
+FORGOTTEN_AFTER = "delta.setTransactionRetentionDuration"
 INSTANT = pa.timestamp("us", "UTC")
 
 _LOG = logging.getLogger(__name__)
@@ -32,7 +34,15 @@ _LOCKS: defaultdict[str, Lock] = defaultdict(Lock)
 """One a table: steps that run side by side write the same ones, and one of them creates it."""
 
 
-def append(lake: Lake, name: str, rows: Rows, *, schema: pa.Schema, txn: Txn) -> None:
+def append(
+    lake: Lake,
+    name: str,
+    rows: Rows,
+    *,
+    schema: pa.Schema,
+    txn: Txn,
+    kept: timedelta | None = None,
+) -> None:
     """Appends rows to ``ops.<name>`` once: a repeat of the same ``txn`` changes nothing.
 
     Args:
@@ -41,6 +51,8 @@ def append(lake: Lake, name: str, rows: Rows, *, schema: pa.Schema, txn: Txn) ->
         rows: one mapping of ``schema``'s columns each.
         schema: columns of the table.
         txn: names the write.
+        kept: whole days after which the table forgets the names of writes, where each run has one
+            of its own; None: it keeps them.
 
     Raises:
         OvertakenError: a later run has claimed the cursor.
@@ -48,29 +60,34 @@ def append(lake: Lake, name: str, rows: Rows, *, schema: pa.Schema, txn: Txn) ->
         StoreError: somebody else's newer write of this ``app`` is there and this one is not.
     """
     with _LOCKS[lake.native_uri(LAYER, name)]:
-        _append(lake, name, rows, schema=schema, txn=txn)
+        _append(lake, name, rows, schema=schema, txn=txn, kept=kept)
         _compact(lake, name)
 
 
 @until_written
-def _append(lake: Lake, name: str, rows: Rows, *, schema: pa.Schema, txn: Txn) -> None:
+def _append(
+    lake: Lake, name: str, rows: Rows, *, schema: pa.Schema, txn: Txn, kept: timedelta | None
+) -> None:
+    properties = _named(txn, kept)
     try:
         epochs.check(lake, LAYER, name, txn=txn)
         table = log.open_table(lake, LAYER, name)
     except TableNotFoundError:
         uri = lake.native_uri(LAYER, name)
-        _write(lake, uri, rows, schema=schema, properties=_named(txn), mode="error")
+        settings = {} if kept is None else {FORGOTTEN_AFTER: f"interval {kept.days} days"}
+        _create(lake, uri, rows, schema=schema, properties=properties, settings=settings)
         return
     done = log.last_txn(table, txn.app)
     if done is not None and done.version >= txn.version:
         log.confirmed(lake, LAYER, name, txn=txn)
         return
     # from the version that was looked at: of two writes under one cursor, one fails
-    _write(lake, table, rows, schema=schema, properties=_named(txn))
+    _write(lake, table, rows, schema=schema, properties=properties)
 
 
-def _named(txn: Txn) -> CommitProperties:
-    return CommitProperties(app_transactions=[Transaction(txn.app, txn.version)])
+def _named(txn: Txn, kept: timedelta | None) -> CommitProperties:
+    written = None if kept is None else to_micros(utc_now()) // 1_000
+    return CommitProperties(app_transactions=[Transaction(txn.app, txn.version, written)])
 
 
 def append_noted(
@@ -117,12 +134,31 @@ def _write(
     *,
     schema: pa.Schema,
     properties: CommitProperties,
-    mode: Literal["append", "error"] = "append",
 ) -> None:
     write_deltalake(
         table,
         pa.Table.from_pylist(list(rows), schema=schema),
-        mode=mode,
+        mode="append",
+        storage_options=lake.options(),
+        commit_properties=properties,
+    )
+
+
+def _create(
+    lake: Lake,
+    uri: str,
+    rows: Rows,
+    *,
+    schema: pa.Schema,
+    properties: CommitProperties,
+    settings: Mapping[str, str],
+) -> None:
+    """Makes the table with its first rows; fails where somebody has made it meanwhile."""
+    write_deltalake(
+        uri,
+        pa.Table.from_pylist(list(rows), schema=schema),
+        mode="error",
+        configuration=settings,
         storage_options=lake.options(),
         commit_properties=properties,
     )
