@@ -129,7 +129,7 @@ down: setup ## stop the local servers; their data stays
 	$(FELDSPAR) down
 
 .PHONY: status
-status: setup ## show the local servers
+status: setup ## how servers and tables are: freshness, lag, refused rows, last runs
 	$(FELDSPAR) status
 
 .PHONY: doctor

@@ -11,7 +11,6 @@ from setuptools import find_packages, setup
 SERVING = [
     "fastapi>=0.115",
     "mlflow-skinny==3.17.2",
-    "prometheus-client>=0.21",
     "redis>=5.2,<9",
     "scikit-learn==1.9.*",
     "skops>=0.13",
@@ -68,6 +67,7 @@ setup(
         "numpy>=2,<3",
         # 3.x breaks pyspark.pandas
         "pandas>=2.2,<3",
+        "prometheus-client>=0.21",
         "psutil>=6",
         "pyarrow>=19",
         "pydantic>=2.10,<3",

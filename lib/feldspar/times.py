@@ -42,6 +42,19 @@ def format_duration(length: timedelta) -> str:
     return f"{seconds}s"
 
 
+def rough_duration(length: timedelta) -> str:
+    """The two greatest units of a length of time, rounded down: enough for people.
+
+    >>> rough_duration(timedelta(days=3, hours=4, minutes=5)), rough_duration(timedelta(seconds=7))
+    ('3d 4h', '7s')
+    """
+    seconds, parts = int(length.total_seconds()), list[str]()
+    for unit in ("d", "h", "m", "s"):
+        number, seconds = divmod(seconds, _UNITS[unit])
+        parts += [f"{number}{unit}"] if number or parts else []
+    return " ".join(part for part in parts[:2] if not part.startswith("0")) or "0s"
+
+
 def parse_instant(text: str) -> datetime:
     """An ISO 8601 instant; a missing zone is refused.
 

@@ -70,6 +70,18 @@ def test_what_the_generator_broke_is_in_quarantine_with_reasons(small_lake: Whol
     assert all(row["_reasons"] and row["_raw"] for row in rows)
 
 
+def test_status_shows_that_everything_is_up_to_date(small_lake: WholeProject) -> None:
+    found = small_lake.answer("status")
+    lines = {one["name"]: one for one in found["tables"]}
+    assert {server["condition"] for server in found["servers"]} == {"well"}
+    assert [
+        name for name, one in lines.items() if one["lag"] is None or one["lag"]["is_behind"]
+    ] == []
+    assert {one["last"]["outcome"] for one in lines.values()} == {"done"}
+    assert {one["kind"] for one in found["findings"]} == {"refused"}
+    assert {one["verb"] for one in found["steps"]} == set(STAGES)
+
+
 def test_redis_that_lost_everything_is_rebuilt_and_equals_gold_three_days_later(
     small_lake: WholeProject,
 ) -> None:

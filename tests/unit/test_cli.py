@@ -100,7 +100,7 @@ class TestCommandLine:
 
     def test_what_looks_only_at_definitions_or_tables_loads_no_spark(self, tmp_path: Path) -> None:
         # what the others load is held by an import contract; MLflow imports pyspark by itself
-        verbs = ("validate", "schema", "test", "query", "show", "serve", "up")
+        verbs = ("validate", "schema", "test", "query", "show", "serve", "up", "status")
         modules = {f"feldspar.cli.{VERBS[verb][0]}" for verb in verbs}
         program = f"import sys, {', '.join(sorted(modules))}; print('pyspark' in sys.modules)"
 

@@ -1,6 +1,7 @@
-"""``feldspar up``, ``down``, ``status`` and ``doctor``: the local servers and what they need.
+"""``feldspar up``, ``down`` and ``doctor``: the local servers and what they need.
 
-The servers themselves are in ``stack``; the checks of the doctor in ``cli.doctor``.
+The servers themselves are in ``stack``; the checks of the doctor in ``cli.doctor``; how servers and
+tables are, in ``cli.status``.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from feldspar.cli.output import print_json, say
 from feldspar.cli.project import Project
 from feldspar.errors import UsageError
 from feldspar.spec.environment import load_stack
-from feldspar.stack.lifecycle import ServerStatus, down, status, up
+from feldspar.stack.lifecycle import down, status, up
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Adds the four verbs."""
+    """Adds the three verbs."""
     add_verb(subparsers, "up", example="feldspar up\nfeldspar up --json", handler=bring_up)
     add_verb(subparsers, "down", example="feldspar down", handler=take_down)
-    add_verb(subparsers, "status", example="feldspar status --json", handler=show_status)
     add_verb(subparsers, "doctor", example="feldspar doctor\nfeldspar doctor --json", handler=see)
 
 
@@ -54,17 +54,6 @@ def take_down(arguments: Arguments) -> int:
     return DONE
 
 
-def show_status(arguments: Arguments) -> int:
-    """Shows each server; fails when one is not well."""
-    servers = status(Project.of(arguments).folder)
-    if arguments.json:
-        print_json({"servers": servers})
-    else:
-        for server in servers:
-            say(_line(server))
-    return DONE if all(server.condition == "well" for server in servers) else FAILED
-
-
 def see(arguments: Arguments) -> int:
     """Prints what the doctor found; fails when anything is not well."""
     findings = examine(Project.of(arguments))
@@ -77,12 +66,6 @@ def see(arguments: Arguments) -> int:
         if finding.hint:
             say(f"                {finding.hint}")
     return DONE if well else FAILED
-
-
-def _line(server: ServerStatus) -> str:
-    port = f"port {server.port}" if server.port else "no port yet"
-    pid = f"pid {server.pid}" if server.pid else ""
-    return f"{server.name:<7} {server.condition:<5} {port:<12} {pid} {server.detail}".rstrip()
 
 
 def _progress(line: str) -> None:

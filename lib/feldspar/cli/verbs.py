@@ -33,6 +33,6 @@ VERBS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "answer /score and /features over HTTP"),
     "up": ("stack", "start the local S3, Redis and MLflow servers"),
     "down": ("stack", "stop the local servers that up started"),
-    "status": ("stack", "show the local servers"),
+    "status": ("status", "how servers and tables are: freshness, lag, refused rows, last runs"),
     "doctor": ("stack", "check Java, jars, ports, servers and credentials"),
 }

@@ -218,6 +218,12 @@ class OnlineStore:
         """The data clock in microseconds: that of the newest push; None before the first."""
         return self.read([], []).clock
 
+    def memory(self) -> int | None:
+        """Bytes that the server holds, those of others included; None where it does not say."""
+        with self._said_clearly():
+            found: Any = self._redis.info("memory")
+        return int(found["used_memory"]) if "used_memory" in found else None
+
     def clear(self, views: Sequence[str]) -> int:
         """Removes every value and the cursors of views; returns how many keys went."""
         gone = 0

@@ -84,13 +84,13 @@ class Commit:
     """What its writer put beside the rows."""
     is_fence: bool = False
     """It wrote nothing, and shut out earlier runs."""
-    is_merge: bool = False
-    """It put the same rows into other files."""
+    changes_rows: bool = True
+    """Some came or went; else they were laid out anew."""
 
     @property
     def rows(self) -> int:
         """Rows that this commit added."""
-        if self.is_merge:
+        if not self.changes_rows:
             return 0
         return self.metrics.get("numTargetRowsInserted", self.metrics.get("numOutputRows", 0))
 
@@ -196,7 +196,7 @@ def _commit(version: int, actions: list[dict[str, Any]]) -> Commit:
         timestamp=int(info.get("timestamp", 0)) * 1_000,
         note=info.get(NOTE, ""),
         is_fence=FENCE in info,
-        is_merge=bool(files) and not any(one.get("dataChange", True) for one in files),
+        changes_rows=any(file.get("dataChange", True) for file in files),
     )
 
 
