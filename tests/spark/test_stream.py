@@ -41,6 +41,7 @@ class Streamed:
     running: Future[int]
     rounds: Queue[Round] = field(default_factory=Queue)
     lines: Queue[str] = field(default_factory=Queue)
+    looks: list[int] = field(default_factory=list)
     stop: Event = field(default_factory=Event)
 
     def next(self) -> tuple[int, int, int]:
@@ -83,7 +84,12 @@ def streaming(pipeline: Pipeline) -> Iterator[Streamed]:
             found.lines.put,
         )
         found.running = pool.submit(
-            stream, work, every=EVERY, stop=found.stop, told=found.rounds.put
+            stream,
+            work,
+            every=EVERY,
+            stop=found.stop,
+            told=found.rounds.put,
+            after_each=lambda: found.looks.append(found.rounds.qsize()),
         )
         try:
             yield found
@@ -124,6 +130,17 @@ def test_each_round_is_entered_under_the_runs_epoch(pipeline: Pipeline) -> None:
     rows = arrow.read(pipeline.lake, "ops", "steps").to_pylist()
     loads = {row["round"]: row["rows_out"] for row in rows if row["verb"] == "ingest"}
     assert (len({row["run"] for row in rows}), sorted(loads.values())) == (1, [1, 2])
+
+
+def test_there_is_a_look_after_each_round_that_did_something_or_not(pipeline: Pipeline) -> None:
+    with streaming(pipeline) as running:
+        running.next()
+        seen = len(running.looks)
+        while len(running.looks) < seen + 3:
+            running.stop.wait(0.01)
+        running.stop.set()
+
+    assert running.rounds.empty()
 
 
 def test_a_stream_ends_when_another_run_takes_over(pipeline: Pipeline) -> None:

@@ -271,9 +271,9 @@ class Project:
         os.killpg(process.pid, signal.SIGCONT)
 
     @contextmanager
-    def streaming(self) -> Iterator[subprocess.Popen[bytes]]:
+    def streaming(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         """``jobs/stream.py`` beside the caller; killed at the end."""
-        process = self.start("stream", "--every", "1s")
+        process = self.start("stream", "--every", "1s", *words)
         try:
             yield process
         finally:

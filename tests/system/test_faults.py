@@ -15,9 +15,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from random import Random
+from threading import Event
 
 import pytest
 
+from feldspar.stores.tables.steps import newest
 from support.faults import report
 from support.faults.points import POINTS
 from support.faults.seeded import FILES, KINDS, Outcome, run_seed
@@ -114,10 +116,42 @@ def test_a_run_that_goes_on_after_another_one_took_over_publishes_nothing(
             project.apply()
             project.let_go(stopped)
             project.wait_for(lambda: bool(OVERTAKEN.search(project.log_end())), stopped)
+            code = project.code_of(stopped)
         expected, found = undisturbed.contents(), project.contents()
         online = project.online()
     assert {name for name in expected if expected[name] != found[name]} == {"ops.runs"}
     assert online == undisturbed.online()
+    assert code == 1
+
+
+@pytest.mark.stack
+def test_a_stream_that_hangs_ends_with_what_was_running(
+    stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    ended = Event()
+
+    def no_answer_to_rows(method: str, path: str) -> Fault:
+        if method == "PUT" and "/bronze/" in path:
+            ended.wait()
+        return Fault.NONE
+
+    storage = stack.environment.storage
+    with (
+        valkey(tmp_path_factory.mktemp("valkey")) as server,
+        faulty_s3(str(storage.endpoint)) as proxy,
+    ):
+        folder = tmp_path_factory.mktemp("hanging")
+        project = Project.make(folder, server.url, storage, through=proxy.endpoint)
+        _first(project)
+        proxy.chooser = no_answer_to_rows
+        with project.streaming("--stuck-after", "15s") as process:
+            code = project.code_of(process)
+        ended.set()
+        last = newest(project.lake)["bronze.payments"]
+    said = re.search(
+        r"round 1 is stuck: .*\n  ingest bronze.payments runs since", project.log_end()
+    )
+    assert (code, bool(said), last.outcome) == (1, True, "stuck")
 
 
 @pytest.mark.stack

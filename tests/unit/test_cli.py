@@ -196,6 +196,27 @@ class TestTrainingSets:
         )
 
 
+class TestStream:
+    WRONG: ClassVar = {
+        ("--stuck-after", "soon"): (
+            "'soon' is not a duration\n  write e.g. 90s, 5m, 1h, 7d or 2w\n"
+        ),
+        ("--stuck-after", "0s"): "--stuck-after 0s would end every round\n  write e.g. 30m\n",
+        ("--metrics", "nowhere/feldspar.prom"): (
+            "{folder}/nowhere is not there: nowhere/feldspar.prom cannot be written\n"
+            "  make the folder\n"
+        ),
+    }
+
+    @pytest.mark.parametrize("words", WRONG, ids=" ".join)
+    def test_wrong_options_are_told_before_spark_starts(
+        self, words: tuple[str, ...], project: Path
+    ) -> None:
+        done = feldspar(project, "stream", *words)
+
+        assert (done.returncode, done.stderr) == (2, self.WRONG[words].format(folder=project))
+
+
 class TestQuery:
     def test_it_shows_the_first_rows_and_counts_all(self, project: Path) -> None:
         done = feldspar(project, "query", "select * from gold.customer_spend")

@@ -80,11 +80,15 @@ _EXTEND = Option(
     flag=True,
 )
 _EVERY = Option("--every", "from one round to the next, e.g. 5s or 10m (default: 30s)", "DURATION")
+_STUCK_AFTER = Option(
+    "--stuck-after", "end the process when a round takes longer (default: 30m)", "DURATION"
+)
+_METRICS = Option("--metrics", "write Prometheus' text to this file after each round", "FILE")
 _AT = Option("--at", "the time T, e.g. 2018-09-30T23:59:59Z (default: the clock)", "TIME")
 
 OPTIONS: Mapping[str, tuple[Option, ...]] = {
     "apply": (_ACCEPT, Option("--only", "only steps of one kind", choices=STEP_VERBS)),
-    "stream": (_EVERY,),
+    "stream": (_EVERY, _STUCK_AFTER, _METRICS),
     "ingest": (),
     "refine": (_ACCEPT,),
     "history": (_ACCEPT,),
@@ -118,7 +122,8 @@ PLANNED: Mapping[str, str | None] = {
 
 EXAMPLES: Mapping[str, str] = {
     "apply": "feldspar apply\nfeldspar apply --only features --accept",
-    "stream": "feldspar stream\nfeldspar stream --every 5s",
+    "stream": "feldspar stream\nfeldspar stream --every 5s\n"
+    "feldspar stream --stuck-after 10m --metrics /var/lib/node_exporter/feldspar.prom",
     "ingest": "feldspar ingest --json",
     "refine": "feldspar refine",
     "history": "feldspar history",
@@ -218,6 +223,18 @@ def job_file(project: Project, verb: str) -> Path:
     return path
 
 
+def _check_bound(text: str) -> None:
+    if not parse_duration(text):
+        raise UsageError(f"--stuck-after {text} would end every round", hint="write e.g. 30m")
+
+
+def _check_folder(file: str) -> None:
+    """A file is written after each round: better told now than then."""
+    folder = Path(file).absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not there: {file} cannot be written", hint="make the folder")
+
+
 def _check(arguments: Arguments, project: Project) -> None:
     """Whatever can be wrong without Spark."""
     graph = project.graph()
@@ -227,6 +244,8 @@ def _check(arguments: Arguments, project: Project) -> None:
         "at": parse_instant,
         "since": parse_instant,
         "every": parse_duration,
+        "stuck_after": _check_bound,
+        "metrics": _check_folder,
         "left": set_name,
         "right": set_name,
     }

@@ -17,7 +17,9 @@ from typing import Any
 from feldspar.errors import FeldsparError
 from feldspar.run import verbs
 from feldspar.run.failures import told_clearly
+from feldspar.run.stream import STUCK_AFTER
 from feldspar.run.workplace import Workplace, open_workplace
+from feldspar.times import format_duration
 
 Arguments = argparse.Namespace
 Action = Callable[[Workplace, Arguments], dict[str, Any]]
@@ -63,7 +65,12 @@ def _action(verb: str) -> Action:
         "apply": lambda work, arguments: verbs.apply(
             work, accept=arguments.accept, only=arguments.only
         ),
-        "stream": lambda work, arguments: verbs.stream(work, every=arguments.every),
+        "stream": lambda work, arguments: verbs.stream(
+            work,
+            every=arguments.every,
+            stuck_after=arguments.stuck_after,
+            metrics=Path(arguments.metrics) if arguments.metrics else None,
+        ),
         "online": _online,
         "training-set": _training_set,
         "training-set diff": lambda work, arguments: verbs.compare_sets(
@@ -119,6 +126,8 @@ def _parser(verb: str) -> argparse.ArgumentParser:
             parser.add_argument("--only")
         case "stream":
             parser.add_argument("--every", default=EVERY)
+            parser.add_argument("--stuck-after", default=format_duration(STUCK_AFTER))
+            parser.add_argument("--metrics")
         case "online":
             parser.add_argument("action", choices=["push", "rebuild", "verify"])
             parser.add_argument("--at")

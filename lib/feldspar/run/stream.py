@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event
@@ -21,6 +22,7 @@ from feldspar.online.push import PushResult
 from feldspar.refine.table import RefineResult
 from feldspar.run.execute import Run, execute
 from feldspar.run.remember import remember
+from feldspar.run.watchdog import Watchdog
 from feldspar.run.workplace import Workplace
 from feldspar.stores.deployed import observe_data
 
@@ -30,6 +32,8 @@ STREAMED = ("ingest", "refine", "history", "features", "online")
 
 PAUSES = (1, 5, 15, 60, 180)
 """Seconds to wait after the first, second, ... failure of a store in a row."""
+STUCK_AFTER = timedelta(minutes=30)
+"""How long a round may take; a first round over years of data may need more."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,15 @@ class Round:
         )
 
 
-def stream(work: Workplace, *, every: timedelta, stop: Event, told: Callable[[Round], None]) -> int:
+def stream(
+    work: Workplace,
+    *,
+    every: timedelta,
+    stop: Event,
+    told: Callable[[Round], None],
+    stuck_after: timedelta = STUCK_AFTER,
+    after_each: Callable[[], None] = lambda: None,
+) -> int:
     """Carries out rounds until it is stopped; returns how many brought something.
 
     A round that a store failed is repeated after a while, and then after a longer one: what it
@@ -62,6 +74,8 @@ def stream(work: Workplace, *, every: timedelta, stop: Event, told: Callable[[Ro
         every: from the start of a round to the next one's; a longer round is followed at once.
         stop: ends it after the round that runs.
         told: gets each round that did something.
+        stuck_after: a round that takes longer ends the process, whatever hangs (``watchdog``).
+        after_each: called after each round, whether it did something or failed.
 
     Raises:
         PlanBlockedError: a breaking change waits for --accept.
@@ -70,9 +84,11 @@ def stream(work: Workplace, *, every: timedelta, stop: Event, told: Callable[[Ro
         FeldsparError: a step failed for another reason; the next run goes on from there.
     """
     number = failed = 0
+    watchdog = Watchdog(work.running, work.tables.lake, work.tables.epoch, stuck_after)
     for tick, _ in enumerate(_ticks(every, stop), 1):
         try:
-            run = _carried_out(work, tick)
+            with watchdog.over(tick), _followed(after_each):
+                run = _carried_out(work, tick)
         except StoreError as error:
             if isinstance(error, OvertakenError) or failed == len(PAUSES):
                 raise
@@ -85,6 +101,14 @@ def stream(work: Workplace, *, every: timedelta, stop: Event, told: Callable[[Ro
             number += 1
             told(_round(number, run))
     return number
+
+
+@contextmanager
+def _followed(by: Callable[[], None]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        by()
 
 
 def _carried_out(work: Workplace, number: int) -> Run | None:

@@ -7,6 +7,7 @@ process end with 1.
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -18,6 +19,7 @@ from feldspar.refine.promote import promote as promote_values
 from feldspar.refine.replay import Chosen, judge_again
 from feldspar.refine.replay import replay as replay_rows
 from feldspar.run.execute import execute
+from feldspar.run.metrics import write_metrics
 from feldspar.run.remember import remember
 from feldspar.run.report import report_on
 from feldspar.run.stream import stream as keep_up
@@ -56,17 +58,25 @@ def apply(work: Workplace, *, accept: bool, only: str | None = None) -> Answer:
     return report_on(run, work)
 
 
-def stream(work: Workplace, *, every: str) -> Answer:
+def stream(work: Workplace, *, every: str, stuck_after: str, metrics: Path | None = None) -> Answer:
     """Keeps tables and Redis up to date until the process is ended; what is committed stays.
 
+    A round that takes longer than ``stuck_after`` ends the process (``run.watchdog``).
+
     Raises:
-        UsageError: ``every`` is no duration.
+        UsageError: ``every`` or ``stuck_after`` is no duration.
         FeldsparError: a step failed, or a later run has taken over.
     """
-    length = parse_duration(every)
+    length, bound = parse_duration(every), parse_duration(stuck_after)
     work.say(f"a round every {every}; Ctrl-C ends it, and the next run goes on from there")
-    later = work.in_epoch(verb="stream")
-    rounds = keep_up(later, every=length, stop=Event(), told=lambda one: work.say(str(one)))
+    rounds = keep_up(
+        work.in_epoch(verb="stream"),
+        every=length,
+        stop=Event(),
+        told=lambda one: work.say(str(one)),
+        stuck_after=bound,
+        after_each=(lambda: None) if metrics is None else (lambda: write_metrics(work, metrics)),
+    )
     return {"rounds": rounds}
 
 
