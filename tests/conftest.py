@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from pyspark.sql import SparkSession
 
 from feldspar.run.session import open_session
@@ -24,6 +25,10 @@ sys.modules["__main__"].__dict__.setdefault("__file__", str(Path(pytest.__file__
 
 # benchmarks are programs; what they compare with is installed in an environment of its own
 collect_ignore = ["bench"]
+
+# a busy machine is no counterexample: tests assert no times
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 _TAKE_MINUTES = ("test_whole_loop", "test_faults", "test_push", "test_refine", "test_ingest")
 
