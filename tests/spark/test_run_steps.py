@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from pyspark.sql import SparkSession
 
 from feldspar.errors import UnreachableError
 from feldspar.run.execute import Run, execute
+from feldspar.run.metrics import write_metrics
 from feldspar.run.remember import remember
 from feldspar.run.workplace import Workplace
 from feldspar.spec.environment import Environment
@@ -96,6 +98,35 @@ def test_nothing_is_entered_where_nothing_was_to_do(pipeline: Pipeline, work: Wo
     run(pipeline, work, "history")
 
     assert not pipeline.tables.exists("ops", "steps")
+
+
+def test_metrics_of_a_stream_are_those_of_status(
+    pipeline: Pipeline, work: Workplace, tmp_path: Path
+) -> None:
+    run(pipeline, work, *TO_GOLD)
+    path = tmp_path / "feldspar.prom"
+
+    write_metrics(work, path)
+
+    families = text_string_to_metric_families(path.read_text(encoding="utf-8"))
+    samples = {one.name: one.samples for one in families}
+    rows = {one.labels["table"]: one.value for one in samples["feldspar_table_rows"]}
+    seconds = {one.labels["verb"]: one.value for one in samples["feldspar_step_seconds"]}
+    assert rows == {
+        "bronze.payments": 3,
+        "silver.transactions": 2,
+        "gold.customer_spend": 2,
+        "gold.last_payment": 2,
+    }
+    assert (set(seconds), min(seconds.values()) > 0) == (set(TO_GOLD), True)
+
+
+def test_metrics_that_cannot_be_written_fail_no_round(work: Workplace, tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    write_metrics(replace(work, say=lines.append), tmp_path / "nowhere" / "feldspar.prom")
+
+    assert [line.split(":")[0] for line in lines] == ["metrics"]
 
 
 def test_a_run_that_cannot_be_entered_is_told_and_goes_on(

@@ -120,6 +120,7 @@ def test_steps_are_told_with_their_beginning() -> None:
         "round 3 is stuck: not done after 30m; the process ends",
         "  refine silver.transactions runs since 2026-11-01 12:00:00Z (1,860 s)",
         "  what was committed stays; see: feldspar doctor; go on with: feldspar stream",
+        "  a first round over much data may need longer: --stuck-after 6h, or feldspar apply",
     ]
 
 

@@ -103,6 +103,9 @@ def told(running: Sequence[Begun], *, bound: timedelta, number: int, now: dateti
     if not running:
         lines.append("  no step was running: a store that was asked what waits did not answer")
     lines.append("  what was committed stays; see: feldspar doctor; go on with: feldspar stream")
+    lines.append(
+        "  a first round over much data may need longer: --stuck-after 6h, or feldspar apply"
+    )
     return lines
 
 
