@@ -90,6 +90,11 @@ faults: setup ## kill, stop and disturb real runs and compare with an oracle (SE
 	SEEDS=$(SEEDS) ZOMBIES=$(ZOMBIES) STORES=$(STORES) RESUME=$(RESUME) \
 	  $(BIN)/python -m pytest tests/system/test_faults.py
 
+BATCHES ?= 2000
+.PHONY: care
+care: setup ## write BATCHES small batches; how many files, bytes rewritten, time of a scan (2000: half an hour)
+	BATCHES=$(BATCHES) $(BIN)/python -m pytest -s tests/spark/test_care_long.py
+
 .PHONY: check
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check .
