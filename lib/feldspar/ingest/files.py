@@ -12,20 +12,13 @@ from datetime import datetime
 import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from feldspar.errors import InputError, StoreError
 from feldspar.graph.observed import WaitingFile
 from feldspar.graph.steps import IngestStep
-from feldspar.ingest.columns import (
-    FILE,
-    INGESTED_AT,
-    NOTHING,
-    PROVENANCE,
-    misfit,
-    stored_type,
-)
+from feldspar.ingest import bronze
+from feldspar.ingest.columns import FILE, NOTHING, misfit, stored_type
 from feldspar.ingest.frames import as_kept, read_files, together
 from feldspar.ingest.probe import Format, Readable, SetAside, probe_files
 from feldspar.ingest.result import IngestResult
@@ -35,9 +28,8 @@ from feldspar.stores import objects
 from feldspar.stores.tables import records
 from feldspar.stores.tables.causes import cause
 from feldspar.stores.tables.compaction import compact
-from feldspar.stores.tables.epochs import refuse_stale
 from feldspar.stores.tables.log import Commit, Txn
-from feldspar.stores.tables.spark import Declared, SparkTables, nullable
+from feldspar.stores.tables.spark import SparkTables
 
 FILES_SCHEMA = pa.schema(
     {
@@ -66,7 +58,7 @@ def ingest_files(
         StoreError: the storage failed, or bronze could not be written.
     """
     txn = tables.txn(cursor("ingest", step.source), step.batch)
-    _claim(step, txn.app, tables)
+    bronze.claim(step, txn.app, tables, listed="files")
     if step.resume:
         return _complete_list(step, tables, txn=txn, now=now)
     if not step.files:
@@ -95,20 +87,6 @@ def ingest_files(
     )
 
 
-def _claim(step: IngestStep, app: str, tables: SparkTables) -> None:
-    """Makes sure that the loads are as the plan found them, and that no earlier run writes there.
-
-    Bronze comes first, as it is written: a load that it has and the list has not is completed.
-    """
-    if not tables.epoch:
-        return
-    places = (("bronze", step.source), ("ops", "files"))
-    found = [tables.claim(layer, name, app).position for layer, name in places]
-    loads = [-1 if position is None else position for position in found]
-    planned = step.batch if step.resume else step.batch - 1
-    refuse_stale(f"{step.name}, load", planned=planned, found=max(loads))
-
-
 def _nothing_to_read(step: IngestStep, aside: Sequence[SetAside]) -> InputError:
     first = aside[0]
     return InputError(
@@ -135,51 +113,22 @@ def _append(
     files: Sequence[Readable], step: IngestStep, *, tables: SparkTables, txn: Txn, now: datetime
 ) -> Commit:
     groups = read_files(tables.spark, files)
-    known = _known_columns(tables, step.source)
+    known = bronze.known_columns(tables, step.source)
     rows = as_kept(together(groups), known)
-    problem = misfit(_own_columns(rows), known)
+    problem = misfit(bronze.own_columns(rows), known)
     if problem:
         raise InputError(f"{step.name}: {problem}")
     seen = {group.shape: [one.file.uri for one in group.files] for group in groups}
     note_shapes(seen, step, tables.lake, now=now)
-    rows = (
-        rows.withColumn(BATCH, F.lit(step.batch).cast("bigint"))
-        .withColumn(POSITION, F.monotonically_increasing_id())
-        .withColumn(INGESTED_AT, F.lit(now).cast("timestamp"))
-    )
-    declared = Declared(nullable(rows.schema))
-    if known:
-        tables.ensure("bronze", step.source, declared)
-        rows = _as_stored(rows, tables, step.source)
-    return tables.append(rows, "bronze", step.source, txn=txn, declared=declared)
-
-
-def _as_stored(rows: DataFrame, tables: SparkTables, source: str) -> DataFrame:
-    """Rows with bronze's columns in bronze's types (only widening ones got this far)."""
-    stored = tables.read("bronze", source).schema
-    present = set(rows.columns)
-    return rows.select(
-        [
-            (F.col(f"`{field.name}`") if field.name in present else F.lit(None))
-            .cast(field.dataType)
-            .alias(field.name)
-            for field in stored
-        ]
-    )
-
-
-def _known_columns(tables: SparkTables, source: str) -> dict[str, str]:
-    """Names and types of bronze's columns but for provenance; none where there is no bronze."""
-    if not tables.exists("bronze", source):
-        return {}
-    return dict(_own_columns(tables.read("bronze", source)))
+    rows = rows.withColumn(POSITION, F.monotonically_increasing_id())
+    return bronze.append(rows, step, tables=tables, txn=txn, now=now)
 
 
 def _fit(
     readable: list[Readable], *, step: IngestStep, tables: SparkTables
 ) -> tuple[list[Readable], list[SetAside]]:
     """Sets aside files whose column types clash with those bronze (or an earlier file) has."""
-    known = _known_columns(tables, step.source)
+    known = bronze.known_columns(tables, step.source)
     good, bad = [], []
     for one in readable:
         columns = [(column.name, column.kind) for column in one.columns]
@@ -209,11 +158,6 @@ def _remember(columns: Iterable[tuple[str, str]], known: dict[str, str]) -> None
             known.setdefault(name, stored_type(kind))
 
 
-def _own_columns(rows: DataFrame) -> list[tuple[str, str]]:
-    """Names and types of a frame's columns but for provenance."""
-    return [(name, kind) for name, kind in rows.dtypes if name not in PROVENANCE]
-
-
 def _tell_apart(
     files: Sequence[Readable], step: IngestStep, *, tables: SparkTables
 ) -> tuple[list[Readable], list[SetAside]]:
@@ -222,7 +166,7 @@ def _tell_apart(
     Raises:
         UnreachableError: the storage is away, which says nothing of the files.
     """
-    known = _known_columns(tables, step.source)
+    known = bronze.known_columns(tables, step.source)
     good, bad = [], []
     for one in files:
         problem = _unreadable(one, known, tables=tables)
@@ -238,10 +182,10 @@ def _tell_apart(
 def _unreadable(one: Readable, known: dict[str, str], *, tables: SparkTables) -> str:
     try:
         rows = together(read_files(tables.spark, [one]))
-        problem = misfit(_own_columns(rows), known)
+        problem = misfit(bronze.own_columns(rows), known)
         if not problem:
             rows.write.format("noop").mode("overwrite").save()
-            _remember(_own_columns(rows), known)
+            _remember(bronze.own_columns(rows), known)
     except InputError as error:
         return error.message
     except (Py4JJavaError, PySparkException) as error:
