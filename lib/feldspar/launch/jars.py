@@ -1,7 +1,8 @@
-"""The jars that Spark needs beside its own: a list with checksums, fetched once into a cache.
+"""The jars that Spark needs beside its own: lists with checksums, fetched once into a cache.
 
 A session is given local files by ``jar_paths`` and resolves nothing. ``python -m
-feldspar.launch.jars`` fetches what is missing, with ``--lock`` it writes the list anew.
+feldspar.launch.jars`` fetches what is missing, with ``--lock`` it writes the list anew. What only
+some projects need has a list of its own (``kafka.lock``), fetched with ``--list kafka``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from feldspar.errors import FeldsparError, StoreError, UsageError
 from feldspar.launch.java import java_home
 
 LOCK_FILE = Path(__file__).with_name("jars.lock")
+CONNECTORS = {"kafka": Path(__file__).with_name("kafka.lock")}
+"""What reads sources that Spark itself does not know, by the kind of source."""
 _SECONDS_TO_FETCH = 900
 _LINES_OF_LOG = 15
 _CHUNK = 1 << 20
@@ -67,14 +70,38 @@ def jar_paths(variables: Mapping[str, str]) -> tuple[Path, ...]:
     Raises:
         UsageError: some are missing.
     """
-    lock = read_lock()
+    return _paths(LOCK_FILE, variables, what="Spark needs", hint="make setup")
+
+
+def connector_paths(connectors: Iterable[str], variables: Mapping[str, str]) -> tuple[Path, ...]:
+    """The local jars of some connectors.
+
+    Raises:
+        UsageError: some are missing.
+    """
+    return tuple(
+        path
+        for name in connectors
+        for path in _paths(
+            CONNECTORS[name], variables, what=f"{name} sources need", hint=how_to_get(name)
+        )
+    )
+
+
+def how_to_get(connector: str) -> str:
+    """The command that fetches a connector's jars."""
+    return f"make {connector}, or: python -m feldspar.launch.jars --list {connector}"
+
+
+def _paths(path: Path, variables: Mapping[str, str], *, what: str, hint: str) -> tuple[Path, ...]:
+    lock = read_lock(path)
     folder = cache_folder(lock, variables)
     missing = [jar.file for jar in lock.jars if not (folder / jar.file).is_file()]
     if missing:
         raise UsageError(
-            f"{len(missing)} of {len(lock.jars)} jars that Spark needs are not in {folder}:"
+            f"{len(missing)} of {len(lock.jars)} jars that {what} are not in {folder}:"
             f" {missing[0]}{', ...' if len(missing) > 1 else ''}",
-            hint="make setup",
+            hint=hint,
         )
     return tuple(folder / jar.file for jar in lock.jars)
 
@@ -88,13 +115,13 @@ def damaged_jars(folder: Path, lock: JarsLock) -> tuple[str, ...]:
     )
 
 
-def fetch(variables: Mapping[str, str]) -> Path:
-    """Makes the cache complete; costs nothing when it is.
+def fetch(variables: Mapping[str, str], *, path: Path = LOCK_FILE) -> Path:
+    """Makes the cache of a list complete; costs nothing when it is.
 
     Raises:
         StoreError: the repository cannot be reached, or gives other content than the list says.
     """
-    lock = read_lock()
+    lock = read_lock(path)
     folder = cache_folder(lock, variables)
     if not damaged_jars(folder, lock):
         return folder
@@ -104,7 +131,7 @@ def fetch(variables: Mapping[str, str]) -> Path:
         wrong = damaged_jars(found, lock)
         if wrong:
             raise StoreError(
-                f"the repository gave other content than {LOCK_FILE.name} says for {wrong[0]}"
+                f"the repository gave other content than {path.name} says for {wrong[0]}"
                 f" ({len(wrong)} of {len(lock.jars)} files)",
                 hint=f"try again, or put the right files into {folder}",
             )
@@ -189,14 +216,21 @@ def _sha256(path: Path) -> str:
 def main(arguments: list[str]) -> int:
     """Fetches the jars, or renews the list; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m feldspar.launch.jars", description=__doc__)
-    parser.add_argument("--lock", action="store_true", help="write jars.lock anew")
+    parser.add_argument("--lock", action="store_true", help="write the list anew")
+    parser.add_argument(
+        "--list",
+        default="jars",
+        metavar="NAME|FILE",
+        help=f"another list: {', '.join(CONNECTORS)}, or a file",
+    )
     options = parser.parse_args(arguments)
     if shutil.which("sh") is None:
         raise UsageError("there is no sh: Spark is started by shell scripts")
     variables = dict(os.environ)
+    path = {"jars": LOCK_FILE, **CONNECTORS}.get(options.list) or Path(options.list)
     if options.lock:
-        print(f"{len(renew(variables).jars)} jars are listed in {LOCK_FILE.name}")
-    print(f"jars: {fetch(variables)}")
+        print(f"{len(renew(variables, path=path).jars)} jars are listed in {path.name}")
+    print(f"jars: {fetch(variables, path=path)}")
     return 0
 
 
