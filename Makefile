@@ -28,6 +28,10 @@ $(STAMP): requirements.lock setup.py lib/feldspar/launch/jars.lock
 	@.ci/setup '$(VENV)' '$(PYTHON)'
 	@touch $@
 
+.PHONY: kafka
+kafka: setup ## fetch the jars with which Spark reads Kafka, for projects with such a source
+	@$(BIN)/python -m feldspar.launch.jars --list kafka
+
 .PHONY: run
 run: up ## do the main job: source to score; INPUT=<file or folder> takes your payments
 	$(FELDSPAR) apply
@@ -73,7 +77,8 @@ handbook: up ## print the published model table beside ours
 	$(FELDSPAR) handbook
 
 .PHONY: test
-test: setup ## run the tests (PYTEST_ARGS="tests/unit -k name" for some of them)
+test: setup kafka ## run the tests (PYTEST_ARGS="tests/unit -k name" for some of them)
+	@$(BIN)/python -m feldspar.launch.jars --list tests/support/kafka-broker.lock
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 CASES ?= 10000
@@ -142,10 +147,12 @@ doctor: setup ## check Java, jars, ports, servers, credentials and disk
 	$(FELDSPAR) doctor
 
 .PHONY: lock
-lock: setup ## renew requirements.lock and the list of jars from what setup.py and jars.lock ask for
+lock: setup ## renew requirements.lock and the lists of jars from what setup.py and they ask for
 	$(BIN)/uv pip compile setup.py --extra all --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
 	$(BIN)/python -m feldspar.launch.jars --lock
+	$(BIN)/python -m feldspar.launch.jars --lock --list kafka
+	$(BIN)/python -m feldspar.launch.jars --lock --list tests/support/kafka-broker.lock
 
 .PHONY: clean
 clean: ## stop the servers and remove everything that was made, data included

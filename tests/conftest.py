@@ -7,6 +7,7 @@ S3, Redis and MLflow; its project root is temporary, so it never meets a develop
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import settings
 from pyspark.sql import SparkSession
 
+from feldspar.launch.jars import CONNECTORS, fetch
 from feldspar.run.session import open_session
 from feldspar.spec.environment import Environment
 from support.places import LocalStack, disk_environment, running_stack
@@ -41,8 +43,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """The environment of the session's Spark; its lake is a folder."""
-    return disk_environment(tmp_path_factory.mktemp("project"))
+    """The environment of the session's Spark, which can read Kafka; its lake is a folder."""
+    fetch(os.environ, path=CONNECTORS["kafka"])
+    environment = disk_environment(tmp_path_factory.mktemp("project"))
+    return environment.model_copy(update={"connectors": ("kafka",)})
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ COLLECTS = {
     "lib/feldspar/ingest/files.py": "one name a file of one load, which the step named before",
     "lib/feldspar/ingest/frames.py": "one row a column, of at most 2,000",
     "lib/feldspar/refine/promote.py": "two counts, and three examples",
+    "lib/feldspar/ingest/topics.py": "one row a partition of one load",
     "lib/feldspar/training/rows.py": "one row a period and label",
     "lib/feldspar/training/compare.py": "one row a feature",
     "lib/feldspar/refine/table.py": "one row a set of reasons",
@@ -44,6 +45,7 @@ IMPORTS_BY_NAME = {
     "lib/feldspar/cli/main.py": "a verb loads only what it needs",
     "lib/feldspar/compute/services/hooks.py": "users' functions",
     "lib/feldspar/graph/hooks.py": "users' functions whose source cannot be read",
+    "lib/feldspar/stores/kafka.py": "its client is an optional extra",
     "lib/feldspar/training/handbook.py": "xgboost is an optional extra",
 }
 # a user's error is told apart from ours here, and raised again

@@ -16,7 +16,16 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from feldspar.errors import StoreError, UnreachableError, UsageError
-from feldspar.launch.jars import Jar, JarsLock, damaged_jars, jar_paths, read_lock
+from feldspar.launch.jars import (
+    CONNECTORS,
+    LOCK_FILE,
+    Jar,
+    JarsLock,
+    connector_paths,
+    damaged_jars,
+    jar_paths,
+    read_lock,
+)
 from feldspar.launch.java import find_java, java_home, java_version
 from feldspar.launch.submit import submit_command, submit_variables, write_properties
 from feldspar.run.session import open_session
@@ -162,14 +171,20 @@ def test_missing_jars_say_make_setup(tmp_path: Path) -> None:
         jar_paths({"FELDSPAR_CACHE": str(tmp_path)})
 
 
+def test_missing_jars_of_a_connector_say_how_to_get_them(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"(?s)4 of 4 jars that kafka sources need .*make kafka"):
+        connector_paths(("kafka",), {"FELDSPAR_CACHE": str(tmp_path)})
+
+
 def test_damaged_jar_is_found_by_its_checksum(tmp_path: Path) -> None:
     (tmp_path / "a.jar").write_bytes(b"half")
     lock = JarsLock((), (), (Jar("a.jar", "0" * 64),), "x")
     assert damaged_jars(tmp_path, lock) == ("a.jar",)
 
 
-def test_list_of_jars_names_no_host() -> None:
-    assert all("//" not in package for package in read_lock().packages)
+@pytest.mark.parametrize("path", [LOCK_FILE, *CONNECTORS.values()])
+def test_list_of_jars_names_no_host(path: Path) -> None:
+    assert all("//" not in package for package in read_lock(path).packages)
 
 
 def test_spark_without_delta_says_how_to_start_it(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
 from feldspar.graph.observed import WaitingFile
 from feldspar.graph.plan import plan
+from feldspar.graph.planning.topics import next_load
 from feldspar.graph.steps import (
     FeaturesStep,
     HistoryStep,
@@ -26,12 +27,13 @@ from feldspar.graph.steps import (
     Step,
 )
 from feldspar.ingest.files import ingest_files
+from feldspar.ingest.topics import ingest_topic
 from feldspar.monitor.quality import check_table
 from feldspar.refine.history import keep_history
 from feldspar.refine.table import refine_table
 from feldspar.spec.environment import Environment
 from feldspar.spec.loading import load_definitions
-from feldspar.spec.source import FilesSource
+from feldspar.spec.source import FilesSource, KafkaSource
 from feldspar.stores import deployed
 from feldspar.stores.tables import arrow, log
 from feldspar.stores.tables.lake import Lake
@@ -71,6 +73,8 @@ class Pipeline:
 
     def carry_out(self, step: Step) -> Any:
         match step:
+            case IngestStep() if isinstance(self.graph.sources[step.source], KafkaSource):
+                return self._ingest_messages(step)
             case IngestStep():
                 return ingest_files(self._listed(step), self.tables, now=NOW, progress=silent)
             case RefineStep():
@@ -121,6 +125,14 @@ class Pipeline:
         files, _ = deployed.waiting_files(source, spec, environment=self.environment)
         return files
 
+    def _ingest_messages(self, step: IngestStep) -> Any:
+        source = self.graph.sources[step.source]
+        assert isinstance(source, KafkaSource)
+        if step.messages is None and not step.resume:
+            topic = deployed.topic_state(step.source, source, environment=self.environment)
+            step = replace(step, messages=next_load(topic, source, accept=False).messages)
+        return ingest_topic(step, source, self.tables, now=NOW, progress=silent)
+
     def _listed(self, step: IngestStep) -> IngestStep:
         if step.files or step.resume:
             return step
@@ -128,10 +140,23 @@ class Pipeline:
 
 
 def open_pipeline(
-    spark: SparkSession, disk: Environment, folder: Path, files: Mapping[str, str] | None = None
+    spark: SparkSession,
+    disk: Environment,
+    folder: Path,
+    files: Mapping[str, str] | None = None,
+    *,
+    without: Collection[str] = (),
 ) -> Pipeline:
-    """The small project below ``folder``, with a namespace of its own in the tests' lake."""
-    pipeline = _pipeline(spark, disk, folder, _graph(folder, files or {}))
+    """The small project below ``folder``, with a namespace of its own in the tests' lake.
+
+    Args:
+        spark: the session.
+        disk: its environment.
+        folder: an empty one.
+        files: files in place of, or beside, those of the small project.
+        without: files of the small project that are left out.
+    """
+    pipeline = _pipeline(spark, disk, folder, _graph(folder, files or {}, without))
     pipeline.inbox.mkdir(parents=True)
     return pipeline
 
@@ -150,5 +175,8 @@ def _pipeline(spark: SparkSession, disk: Environment, folder: Path, graph: Graph
     return Pipeline(graph, environment, SparkTables(spark, Lake.of(environment)))
 
 
-def _graph(folder: Path, files: Mapping[str, str]) -> Graph:
-    return compile_graph(load_definitions(write_project(folder, dict(files)), {}))
+def _graph(folder: Path, files: Mapping[str, str], without: Collection[str] = ()) -> Graph:
+    conf = write_project(folder, dict(files))
+    for name in without:
+        (conf / name).unlink()
+    return compile_graph(load_definitions(conf, {}))

@@ -14,9 +14,16 @@ from urllib.parse import urlsplit
 
 from feldspar.cli.project import Project
 from feldspar.errors import FeldsparError
-from feldspar.launch.jars import cache_folder, damaged_jars, read_lock
+from feldspar.launch.jars import (
+    CONNECTORS,
+    LOCK_FILE,
+    cache_folder,
+    damaged_jars,
+    how_to_get,
+    read_lock,
+)
 from feldspar.launch.java import find_java, java_version
-from feldspar.spec.environment import Environment, load_stack
+from feldspar.spec.environment import Environment, connectors_of, load_stack
 from feldspar.stack.lifecycle import status
 from feldspar.stack.ports import is_free
 from feldspar.stack.servers import redis_command
@@ -74,13 +81,18 @@ def _java(project: Project) -> Finding:
 
 
 def _jars(project: Project) -> Finding:
-    lock = read_lock()
-    folder = cache_folder(lock, project.variables)
-    damaged = damaged_jars(folder, lock)
-    if damaged:
-        found = f"{len(damaged)} of {len(lock.jars)} missing or damaged in {folder}: {damaged[0]}"
-        return Finding("jars", well=False, found=found, hint="make setup")
-    return Finding("jars", well=True, found=f"{len(lock.jars)}, checksums right, in {folder}")
+    lists = {LOCK_FILE: "make setup"}
+    lists |= {CONNECTORS[name]: how_to_get(name) for name in connectors_of(project.conf)}
+    well = []
+    for path, hint in lists.items():
+        lock = read_lock(path)
+        folder, number = cache_folder(lock, project.variables), len(lock.jars)
+        damaged = damaged_jars(folder, lock)
+        if damaged:
+            found = f"{len(damaged)} of {number} missing or damaged in {folder}: {damaged[0]}"
+            return Finding("jars", well=False, found=found, hint=hint)
+        well.append(f"{number}, checksums right, in {folder}")
+    return Finding("jars", well=True, found="; ".join(well))
 
 
 def _disk(project: Project) -> Finding:

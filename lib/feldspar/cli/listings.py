@@ -13,7 +13,7 @@ from feldspar.errors import UsageError, nearest
 from feldspar.graph.graph import Graph
 from feldspar.graph.view import Aggregate, PlainView, WindowedView
 from feldspar.spec.entity import EntitySpec
-from feldspar.spec.source import GeneratorSource
+from feldspar.spec.source import GeneratorSource, KafkaSource, TableSource
 from feldspar.times import format_duration
 
 
@@ -87,8 +87,12 @@ def sources(project: Project, name: str | None) -> Listing:
             rows.append((one, source.kind, source.folder, None, None))
         else:
             known = ", ".join(str(rule) for rule in source.known_time)
-            rows.append((one, source.kind, source.path, source.event_time, known))
+            rows.append((one, source.kind, _place(source), source.event_time, known))
     return Listing(("source", "kind", "place", "event_time", "known_time"), tuple(rows))
+
+
+def _place(source: TableSource) -> str:
+    return source.topic if isinstance(source, KafkaSource) else source.path
 
 
 def models(project: Project, name: str | None) -> Listing:

@@ -155,8 +155,9 @@ def _behind(lag: Lag | None) -> str | None:
         return f"{counted(lag.files, 'file')}, {size_text(lag.bytes)}" if lag.files else "no"
     if not lag.is_behind:
         return "no"
-    versions = counted(lag.versions, "version")
-    return versions if lag.rows is None else f"{counted(lag.rows, 'row')}, {versions}"
+    rows = [] if lag.rows is None else [counted(lag.rows, "row")]
+    versions = [counted(lag.versions, "version")] if lag.versions else []
+    return ", ".join([*rows, *versions])
 
 
 def _refused(one: Refusals | None) -> str | None:

@@ -7,7 +7,7 @@ from feldspar.graph.graph import History, Table
 from feldspar.graph.problems import Place, Problems
 from feldspar.names import VALID_FROM, VALID_TO
 from feldspar.spec.expression import parse, type_of
-from feldspar.spec.source import DeltaSource, FilesSource, KnownByColumn
+from feldspar.spec.source import KnownByColumn, TableSource
 from feldspar.spec.syntax import Expression, ExpressionError
 from feldspar.spec.table import HistorySpec, TableSpec
 from feldspar.spec.types import ColumnType
@@ -17,7 +17,7 @@ ORDERED = (ColumnType.INT, ColumnType.BIGINT, ColumnType.TIMESTAMP, ColumnType.D
 
 
 def compile_history(
-    spec: TableSpec, source: FilesSource | DeltaSource, *, place: Place, problems: Problems
+    spec: TableSpec, source: TableSource, *, place: Place, problems: Problems
 ) -> History | None:
     """The history of a table; None where there is none, or where it could not be resolved."""
     history = spec.history

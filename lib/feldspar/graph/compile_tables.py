@@ -9,7 +9,7 @@ from feldspar.graph.problems import Place, Problems
 from feldspar.spec.check import Between, Matches, OneOf
 from feldspar.spec.expression import parse, type_of
 from feldspar.spec.loading import Definitions
-from feldspar.spec.source import DeltaSource, FilesSource, KnownByColumn
+from feldspar.spec.source import KnownByColumn, TableSource
 from feldspar.spec.syntax import Expression, ExpressionError
 from feldspar.spec.table import TableSpec
 from feldspar.spec.types import ColumnType
@@ -26,7 +26,7 @@ def compile_tables(definitions: Definitions, problems: Problems) -> dict[str, Ta
         if source is None:
             problems.unknown(place.at("from"), "source", spec.from_, known=definitions.sources)
             continue
-        if not isinstance(source, FilesSource | DeltaSource):
+        if not isinstance(source, TableSource):
             problems.note(place.at("from"), f"{spec.from_} only writes files for other sources")
             continue
         _check_names(spec, source, place=place, problems=problems)
@@ -44,9 +44,7 @@ def compile_tables(definitions: Definitions, problems: Problems) -> dict[str, Ta
     return tables
 
 
-def _check_names(
-    spec: TableSpec, source: FilesSource | DeltaSource, *, place: Place, problems: Problems
-) -> None:
+def _check_names(spec: TableSpec, source: TableSource, *, place: Place, problems: Problems) -> None:
     types = {name: column.type for name, column in spec.columns.items()}
 
     def need(column: str, *path: str | int, what: str) -> None:

@@ -8,15 +8,15 @@ from typing import Literal, TypeVar
 
 from feldspar.errors import UsageError, nearest
 from feldspar.graph.view import OnDemand, Service, View
+from feldspar.names import OF_MESSAGE
 from feldspar.spec.entity import EntitySpec
 from feldspar.spec.model import ModelSpec
-from feldspar.spec.source import DeltaSource, FilesSource, GeneratorSource
+from feldspar.spec.source import AnySource, KafkaSource, TableSource
 from feldspar.spec.syntax import Expression
 from feldspar.spec.table import TableSpec
 from feldspar.spec.types import ColumnType
 
 T = TypeVar("T")
-Source = FilesSource | DeltaSource | GeneratorSource
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Table:
     name: str
     spec: TableSpec
     source_name: str
-    source: FilesSource | DeltaSource
+    source: TableSource
     rules: tuple[tuple[str, Expression], ...]
     definition: str
     history: History | None = None
@@ -64,6 +64,11 @@ class Table:
     def deletes_rows(self) -> bool:
         """Whether rows may come that take their key away."""
         return self.history is not None and self.history.deletes is not None
+
+    @property
+    def of_message(self) -> tuple[str, ...]:
+        """Columns of the message that a row came in, which it may declare and need not."""
+        return OF_MESSAGE if isinstance(self.source, KafkaSource) else ()
 
     def types(self) -> dict[str, ColumnType]:
         """Declared columns and their types."""
@@ -86,7 +91,7 @@ class Graph:
     """Everything in the project, resolved; order of mappings is order of dependence."""
 
     name: str
-    sources: Mapping[str, Source]
+    sources: Mapping[str, AnySource]
     tables: Mapping[str, Table]
     entities: Mapping[str, EntitySpec]
     views: Mapping[str, View]

@@ -23,6 +23,62 @@ class WaitingFile:
 
 
 @dataclass(frozen=True)
+class OffsetRange:
+    """Messages of one partition, from ``begin`` up to, and without, ``upto``.
+
+    ``lost``: how many before them were deleted unread; ``left``: how many after them wait.
+    """
+
+    partition: int
+    begin: int
+    upto: int
+    lost: int = 0
+    left: int = 0
+
+
+@dataclass(frozen=True)
+class Messages:
+    """What one load takes of a topic: a range of each partition, be it empty."""
+
+    topic: str
+    topic_id: str
+    ranges: tuple[OffsetRange, ...]
+
+    @property
+    def count(self) -> int:
+        """Offsets in all ranges; some may hold no message."""
+        return sum(one.upto - one.begin for one in self.ranges)
+
+
+@dataclass(frozen=True)
+class PartitionState:
+    """The oldest offset that a partition holds, and the one after the newest committed."""
+
+    partition: int
+    first: int
+    end: int
+
+
+@dataclass(frozen=True)
+class TopicRead:
+    """How far a source has been read: its topic then, and by partition the next offset."""
+
+    topic: str
+    topic_id: str
+    upto: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A Kafka source: what its topic holds, and what was read of it (None: nothing yet)."""
+
+    topic: str
+    topic_id: str
+    partitions: tuple[PartitionState, ...]
+    read: TopicRead | None = None
+
+
+@dataclass(frozen=True)
 class TableState:
     """A Delta table: its version, what it was built from and how far it has read.
 
@@ -44,11 +100,12 @@ class TableState:
 
 @dataclass(frozen=True)
 class SourceState:
-    """A files or Delta source; ``version`` is that of a Delta table."""
+    """A source; ``version`` is that of a Delta table, ``topic`` is of Kafka."""
 
     waiting: tuple[WaitingFile, ...] = ()
     known: int = 0
     version: int | None = None
+    topic: TopicState | None = None
 
 
 @dataclass(frozen=True)

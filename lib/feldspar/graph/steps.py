@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from feldspar.errors import PlanBlockedError
-from feldspar.graph.observed import WaitingFile
+from feldspar.graph.observed import Messages, WaitingFile
 
 
 class Status(Enum):
@@ -58,13 +58,14 @@ class GenerateStep(Step):
 
 @dataclass(frozen=True)
 class IngestStep(Step):
-    """source -> bronze: takes exactly these files; ``batch`` numbers the load."""
+    """source -> bronze: takes exactly these files or messages; ``batch`` numbers the load."""
 
     source: str
     files: tuple[WaitingFile, ...]
     batch: int
     resume: bool
-    """Bronze has committed this load but the file list has not: only complete the list."""
+    """Bronze has committed this load but the list of what was loaded has not: only complete it."""
+    messages: Messages | None = None
 
 
 @dataclass(frozen=True)

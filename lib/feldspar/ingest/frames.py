@@ -146,7 +146,16 @@ def _keys(lines: DataFrame) -> list[str]:
     rows = F.when(F.ltrim("value").startswith("["), F.from_json("value", _ROWS)).otherwise(
         F.array(F.from_json("value", _ROW))
     )
-    keys = lines.select(F.explode(rows).alias("row")).select(F.explode(F.map_keys("row")))
+    keys = F.explode(F.map_keys("row"))
+    return distinct_names(lines.select(F.explode(rows).alias("row")).select(keys))
+
+
+def distinct_names(keys: DataFrame) -> list[str]:
+    """The texts of a frame's one column, in the order of their letters.
+
+    Raises:
+        InputError: there are too many to be columns.
+    """
     names = sorted(row[0] for row in keys.distinct().limit(MOST_COLUMNS + 1).collect())
     if len(names) > MOST_COLUMNS:
         raise InputError(f"lines have more than {MOST_COLUMNS:,} different keys: too many columns")

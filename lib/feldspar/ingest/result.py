@@ -18,3 +18,5 @@ class IngestResult:
     set_aside: tuple[SetAside, ...]
     version: int | None
     """Bronze version that holds the load; None when it brought no rows."""
+    left: int = 0
+    """Messages that wait after the load, as far as its plan knew."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import feldspar
 from feldspar.launch.classes import class_path, use_option
-from feldspar.launch.jars import jar_paths, spark_home
+from feldspar.launch.jars import connector_paths, jar_paths, spark_home
 from feldspar.launch.java import java_home
 from feldspar.launch.log_store import CLASS as LOG_STORE
 from feldspar.launch.log_store import JAR as LOG_STORE_JAR
@@ -169,12 +169,13 @@ def _launch_conf(environment: Environment, variables: Mapping[str, str]) -> dict
     if local:
         java = java_home(environment.state_folder, variables) / "bin" / "java"
         options = f"{use_option(java, variables)} {_LOCAL_JAVA}"
+    jars = (*jar_paths(variables), *connector_paths(environment.connectors, variables))
     conf = {
         "spark.master": environment.spark.master,
         "spark.driver.memory": environment.spark.driver_memory,
-        # the log store is not on the class path of the JVM: its archive of classes knows only jars
-        # of the list
-        "spark.jars": ",".join(map(str, (*jar_paths(variables), LOG_STORE_JAR))),
+        # the log store and connectors are not on the class path of the JVM: its archive of classes
+        # knows only jars of the list
+        "spark.jars": ",".join(map(str, (*jars, LOG_STORE_JAR))),
         **_LOG_STORE,
         **_WORKER_MEMORY,
         **_java_options(environment, options),

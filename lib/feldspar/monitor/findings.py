@@ -95,7 +95,8 @@ def lag_text(name: str, lag: Lag) -> str:
     versions = counted(lag.versions, "version")
     if lag.rows is None:
         return f"{name} is {versions} behind {lag.source}"
-    return f"{name} is {counted(lag.rows, 'row')} behind {lag.source} ({versions})"
+    text = f"{name} is {counted(lag.rows, 'row')} behind {lag.source}"
+    return f"{text} ({versions})" if lag.versions else text
 
 
 def counted(number: int, what: str) -> str:

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from feldspar.graph.graph import Graph
-from feldspar.graph.observed import Observed
+from feldspar.graph.observed import Observed, TopicState
 from feldspar.graph.plan import plan
+from feldspar.graph.planning.topics import next_load
 from feldspar.graph.view import View
-from feldspar.spec.source import FilesSource
+from feldspar.spec.source import FilesSource, KafkaSource
 from feldspar.stores.measured import Behind, Measured, Refusals
 from feldspar.stores.tables.steps import StepRow
 
@@ -42,7 +43,7 @@ class Freshness:
 
 @dataclass(frozen=True)
 class Lag:
-    """What a table has not taken of its source: files of a load, else versions of a table.
+    """What a table has not taken of its source: files, messages, or versions of a table.
 
     ``rows`` is None where they are not counted.
     """
@@ -134,8 +135,8 @@ def _lines(graph: Graph, measured: Measured) -> Iterator[Line]:
 
 def _tables(graph: Graph, measured: Measured) -> Iterator[Line]:
     for name, source in graph.sources.items():
-        if isinstance(source, FilesSource):
-            yield _line("bronze", name, measured, lag=_waiting(name, measured))
+        if isinstance(source, FilesSource | KafkaSource):
+            yield _line("bronze", name, measured, lag=_waiting(name, source, measured))
     for name, table in graph.tables.items():
         refused = measured.refusals.get(name)
         yield _line("silver", name, measured, target=table.spec.freshness, refused=refused)
@@ -190,12 +191,21 @@ def freshness(
     return Freshness(newest, max(clock - newest, timedelta(0)), target)
 
 
-def _waiting(source: str, measured: Measured) -> Lag | None:
-    state = measured.observed.sources.get(source)
+def _waiting(name: str, source: FilesSource | KafkaSource, measured: Measured) -> Lag | None:
+    state = measured.observed.sources.get(name)
     if state is None:
         return None
+    if isinstance(source, KafkaSource):
+        return None if state.topic is None else _messages(state.topic, source)
     size = sum(file.size for file in state.waiting)
-    return Lag(f"source {source}", of_files=True, files=len(state.waiting), bytes=size)
+    return Lag(f"source {name}", of_files=True, files=len(state.waiting), bytes=size)
+
+
+def _messages(topic: TopicState, source: KafkaSource) -> Lag:
+    """All that wait, also those that the next load will leave."""
+    load = next_load(topic, source, accept=True).messages
+    ranges = () if load is None else load.ranges
+    return Lag(f"topic {topic.topic}", rows=sum(one.upto - one.begin + one.left for one in ranges))
 
 
 def _lag(behind: Behind | None) -> Lag | None:

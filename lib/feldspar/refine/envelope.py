@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feldspar.graph.graph import Table
-from feldspar.spec.source import FilesSource
+from feldspar.spec.source import DeltaSource
 from feldspar.spec.types import ColumnType
 
 _OF_SOURCE = "source_"
@@ -38,8 +38,10 @@ def unwrapped(raw: DataFrame, table: Table, *, keep: Sequence[str]) -> DataFrame
         return raw
     row = F.when(_part(raw, "op") == "d", _part(raw, "before")).otherwise(_part(raw, "after"))
     values = F.from_json(row, "map<string,string>")
+    of_message = set(table.of_message) & set(raw.columns)
     columns = {
-        name: _value(raw, values, name=name, kind=kind) for name, kind in table.types().items()
+        name: F.col(name) if name in of_message else _value(raw, values, name=name, kind=kind)
+        for name, kind in table.types().items()
     }
     names = F.array(*[F.lit(name) for name in columns])
     unknown = F.map_filter(values, lambda name, _: ~F.array_contains(names, name))
@@ -52,7 +54,7 @@ def unwrapped(raw: DataFrame, table: Table, *, keep: Sequence[str]) -> DataFrame
 
 def is_enveloped(table: Table) -> bool:
     """Whether the table's rows come as change events."""
-    return isinstance(table.source, FilesSource) and table.source.envelope is not None
+    return not isinstance(table.source, DeltaSource) and table.source.envelope is not None
 
 
 def _as_text(values: Column) -> Column:

@@ -52,7 +52,7 @@ def checked_rows(
     whole = raw.withColumn(_RECORD, _record(raw))
     raw = unwrapped(whole, table, keep=(*PROVENANCE, *_OWN))
     columns = typed_columns(table, raw.schema)
-    unknown = undeclared(raw, table, known=(*PROVENANCE, *_OWN))
+    unknown = undeclared(raw, table, known=(*PROVENANCE, *_OWN, *table.of_message))
     added = additions(raw, unknown, table)
     failures = _failures(columns, lacking)
     by_type = [one for name in table.spec.columns for one in failures.get(name, ())]

@@ -135,7 +135,8 @@ def _note(done: Done) -> str:
         case None | GenerateResult():
             return done.note
         case IngestResult() as one:
-            return _phrases({"files": one.files, "set aside": len(one.set_aside)})
+            aside = {"set aside": len(one.set_aside)}
+            return _phrases({"files": one.files, **aside, "messages left": one.left})
         case RefineResult() as one:
             return _phrases({"quarantined": one.quarantined, "duplicates": one.duplicates})
         case HistoryResult() | FeaturesResult() as one:

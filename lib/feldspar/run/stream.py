@@ -38,7 +38,10 @@ STUCK_AFTER = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class Round:
-    """What one round brought: rows loaded, valid and refused, entities changed in Redis."""
+    """What one round brought: rows loaded, valid and refused, entities changed in Redis.
+
+    ``waiting``: messages that it left for later rounds.
+    """
 
     number: int
     seconds: float
@@ -46,12 +49,14 @@ class Round:
     valid: int = 0
     quarantined: int = 0
     pushed: int = 0
+    waiting: int = 0
 
     def __str__(self) -> str:
         refused = f", {self.quarantined:,} refused" if self.quarantined else ""
+        behind = f"; {self.waiting:,} messages wait" if self.waiting else ""
         return (
             f"round {self.number}: {self.loaded:,} rows loaded, {self.valid:,} valid{refused}, "
-            f"{self.pushed:,} entities pushed in {self.seconds:.1f} s"
+            f"{self.pushed:,} entities pushed in {self.seconds:.1f} s{behind}"
         )
 
 
@@ -140,11 +145,13 @@ def _waiting(work: Workplace) -> Plan:
 
 def _round(number: int, run: Run) -> Round:
     results = [done.result for done in run.done]
+    loads = [one for one in results if isinstance(one, IngestResult)]
     refined = [one for one in results if isinstance(one, RefineResult)]
     return Round(
         number,
         run.seconds,
-        loaded=sum(one.rows for one in results if isinstance(one, IngestResult)),
+        loaded=sum(one.rows for one in loads),
+        waiting=sum(one.left for one in loads),
         valid=sum(one.valid for one in refined),
         quarantined=sum(one.quarantined for one in refined),
         pushed=sum(one.written for one in results if isinstance(one, PushResult)),

@@ -19,15 +19,15 @@ from feldspar.errors import DefinitionError, Problem, UsageError, nearest
 from feldspar.spec.definition import Definition
 from feldspar.spec.interpolate import interpolate
 from feldspar.spec.reading import Document, read_document
+from feldspar.spec.secrets import SECRET_KEY, refuse_secrets, texts
 
 STATE_FILE = Path(".feldspar", "stack", "state.json")
+FILLED_IN = ("name", "folder", "connectors")
+"""Keys that are not written in the file."""
+# found without reading the file: an environment is looked at when sources are wrong, too
+_KAFKA = re.compile(r"""^kind:\s*["']?kafka\b""", re.MULTILINE)
 
 _REFERENCE = re.compile(r"\$\{stack:([a-z0-9_.]+)\}")
-_SECRET_KEY = re.compile(
-    r"secret|password|passwd|token|access[._]key|account[._]key", re.IGNORECASE
-)
-_SECRET_IN_URL = re.compile(r"://[^/@\s]*:(?!\$\{)[^/@\s]+@")
-_ONLY_REFERENCES = re.compile(r"\$\{[A-Za-z_:][\w:.]*(:-(\$\{[^}]*\})?)?\}")
 
 
 class Settings(Definition):
@@ -110,7 +110,8 @@ class StackSpec(Settings):
 class Environment(Settings):
     """conf/environments/<name>.yaml, with its variables filled in.
 
-    ``name`` and ``folder`` (the project's root) are filled in by ``load_environment``.
+    ``name``, ``folder`` (the project's root) and ``connectors`` (what Spark needs to read the
+    project's sources) are filled in by ``load_environment``.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Environment(Settings):
     mlflow: MlflowSpec
     spark: SparkSpec = SparkSpec()
     stack: StackSpec | None = None
+    connectors: tuple[str, ...] = ()
 
     @property
     def state_folder(self) -> Path:
@@ -144,13 +146,14 @@ def load_environment(conf_dir: Path, name: str, variables: Mapping[str, str]) ->
     folder = conf_dir.absolute().parent
     path = environment_file(conf_dir, name)
     raw = read_document(path, root=folder, variables=_AnyValue())
-    _refuse_secrets(raw)
+    refuse_secrets(raw)
     stack = _stack_values(raw, folder / STATE_FILE)
     document = read_document(path, root=folder, variables={**variables, **stack})
     values = {**document.values}
     if variables.get("FELDSPAR_NAMESPACE"):
         values["namespace"] = variables["FELDSPAR_NAMESPACE"]
-    environment = _validated(document, {**values, "name": name, "folder": folder})
+    filled = {"name": name, "folder": folder, "connectors": connectors_of(conf_dir)}
+    environment = _validated(document, {**values, **filled})
     storage = environment.storage
     if storage.on_s3:
         return environment
@@ -191,6 +194,13 @@ def environment_file(conf_dir: Path, name: str) -> Path:
     )
 
 
+def connectors_of(conf_dir: Path) -> tuple[str, ...]:
+    """Kinds of a project's sources that Spark needs jars of their own for."""
+    files = (conf_dir / "sources").glob("*.yaml")
+    written = (file.read_text(encoding="utf-8", errors="replace") for file in files)
+    return ("kafka",) if any(_KAFKA.search(text) for text in written) else ()
+
+
 class _AnyValue(Mapping[str, str]):
     """Stands in for variables when only the shape of a file matters."""
 
@@ -205,7 +215,7 @@ class _AnyValue(Mapping[str, str]):
 
 
 def _validated(document: Document, values: dict[str, Any]) -> Environment:
-    for key in ("name", "folder"):
+    for key in FILLED_IN:
         if key in document.values:
             line = document.line((key,))
             raise DefinitionError([Problem(document.file, line, f"{key!r} is not a key here")])
@@ -225,13 +235,13 @@ def _problems(
         match details["type"]:
             case "extra_forbidden":
                 key = str(path[-1])
-                near = nearest(key, known - {"name", "folder"})
+                near = nearest(key, known - set(FILLED_IN))
                 yield Problem(document.file, line, f"{dotted}: {key!r} is not a key here", near)
             case "missing":
                 yield Problem(document.file, line, f"{dotted} is missing")
             case "value_error":
                 yield Problem(document.file, line, f"{dotted}: {details['ctx']['error']}")
-            case _ if _SECRET_KEY.search(dotted):
+            case _ if SECRET_KEY.search(dotted):
                 yield Problem(document.file, line, f"{dotted}: {details['msg'].lower()}")
             case _:
                 found = f"{dotted}: found {details['input']!r}; {details['msg'].lower()}"
@@ -241,42 +251,10 @@ def _problems(
 _BLOCKS: tuple[type[Settings], ...] = (StorageSpec, RedisSpec, MlflowSpec, SparkSpec, StackSpec)
 
 
-def _refuse_secrets(document: Document) -> None:
-    problems = [
-        Problem(
-            document.file,
-            document.line(path),
-            f"{'.'.join(path)}: a secret is not written in a file",
-            see="write ${NAME} and export NAME, or leave it out for the provider chain",
-        )
-        for path, text in _texts(document.tree, ())
-        if _is_literal_secret(path, text)
-    ]
-    if problems:
-        raise DefinitionError(problems)
-
-
-def _is_literal_secret(path: tuple[str, ...], text: str) -> bool:
-    if _SECRET_IN_URL.search(text):
-        return True
-    secret_key = path and _SECRET_KEY.search(path[-1])
-    return bool(secret_key and text and not _ONLY_REFERENCES.fullmatch(text))
-
-
-def _texts(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _texts(value, (*path, str(key)))
-    elif node is not None and not isinstance(node, list):
-        yield path, str(node)
-
-
 def _stack_values(document: Document, state_file: Path) -> dict[str, str]:
     """The values ``${stack:...}`` may name, of a stack that was brought up."""
     wanted = {
-        (name, path)
-        for path, text in _texts(document.tree, ())
-        for name in _REFERENCE.findall(text)
+        (name, path) for path, text in texts(document.tree, ()) for name in _REFERENCE.findall(text)
     }
     if not wanted:
         return {}

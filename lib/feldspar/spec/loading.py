@@ -18,8 +18,9 @@ from feldspar.spec.entity import EntitySpec
 from feldspar.spec.model import ModelSpec
 from feldspar.spec.project import ProjectSpec
 from feldspar.spec.reading import Document, read_document
+from feldspar.spec.secrets import refuse_secrets
 from feldspar.spec.service import ServiceSpec
-from feldspar.spec.source import DeltaSource, FilesSource, GeneratorSource, SourceSpec
+from feldspar.spec.source import AnySource, SourceSpec
 from feldspar.spec.table import TableSpec
 from feldspar.spec.view import OnDemandViewSpec, PlainViewSpec, ViewSpec, WindowedViewSpec
 
@@ -39,7 +40,7 @@ class Definitions:
     """Everything that conf/ says, by kind and name, with the documents it came from."""
 
     project: ProjectSpec
-    sources: Mapping[str, FilesSource | DeltaSource | GeneratorSource]
+    sources: Mapping[str, AnySource]
     tables: Mapping[str, TableSpec]
     entities: Mapping[str, EntitySpec]
     views: Mapping[str, PlainViewSpec | WindowedViewSpec | OnDemandViewSpec]
@@ -81,6 +82,8 @@ def load_definitions(conf: Path, variables: Mapping[str, str]) -> Definitions:
         try:
             document = read_document(path, root=conf.parent, variables=variables)
             documents[kind, path.stem] = document
+            if document.tree.get("kind") == "kafka":
+                refuse_secrets(document)
             specs[kind][path.stem] = validated(ADAPTERS[kind], document)
         except DefinitionError as error:
             problems.extend(error.problems)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from feldspar.spec.case import CaseFile
-from feldspar.spec.environment import Environment
+from feldspar.spec.environment import FILLED_IN, Environment
 from feldspar.spec.loading import ADAPTERS
 from feldspar.spec.project import ProjectSpec
 
@@ -25,9 +25,6 @@ SINGULAR = {
     "models": "model",
     "environments": "environment",
 }
-FILLED_IN = ("name", "folder")
-"""Keys of an environment that are not written in its file."""
-
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
 
 

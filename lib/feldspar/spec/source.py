@@ -1,10 +1,10 @@
-"""Where rows come from: files, the generator, or a Delta table that somebody else keeps."""
+"""Where rows come from: files, Kafka, the generator, or a Delta table that somebody else keeps."""
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from feldspar.spec.definition import Definition
 from feldspar.times import format_duration, parse_duration
@@ -112,6 +112,59 @@ def _number_if_whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
+class KafkaSecurity(Definition):
+    """How brokers are spoken to; user and password come from variables."""
+
+    protocol: Literal["SSL", "SASL_SSL", "SASL_PLAINTEXT"]
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    user: str | None = Field(default=None, repr=False)
+    password: str | None = Field(default=None, repr=False, description="${NAME}, never itself")
+    ca: str | None = Field(
+        default=None, description="PEM file of authorities, on every machine; none: the system's"
+    )
+
+    @model_validator(mode="after")
+    def _who(self) -> Self:
+        given = (self.mechanism, self.user, self.password)
+        if self.protocol == "SSL" and any(given):
+            raise ValueError("protocol SSL takes no mechanism, user or password; SASL_SSL does")
+        if self.protocol != "SSL" and not all(given):
+            raise ValueError(f"protocol {self.protocol} takes mechanism, user and password")
+        return self
+
+
+class KafkaSource(Clocks):
+    """A topic of Kafka, each message read once; values are JSON objects.
+
+    Where it is, how much is read at a time and who reads is no part of what its tables hold:
+    ``exclude`` keeps that, and the password, out of stored definitions.
+    """
+
+    kind: Literal["kafka"]
+    servers: str = Field(
+        exclude=True,
+        pattern=r"^[^\s,:/]+:\d+(,[^\s,:/]+:\d+)*$",
+        description="brokers to ask first: host:port, or several with commas",
+    )
+    topic: str = Field(exclude=True, pattern=r"^[a-zA-Z0-9._-]{1,249}$")
+    format: Literal["json"] = "json"
+    envelope: Literal["debezium"] | None = Field(
+        default=None,
+        description="debezium: values are its change events; tables declare the row's columns, and "
+        "op, ts_ms and source_<field> of the event",
+    )
+    start: Literal["earliest", "latest"] = Field(
+        default="earliest",
+        exclude=True,
+        description="where the first load begins; what is later is read whatever it says",
+    )
+    most: Annotated[int, BeforeValidator(_number_if_whole)] = Field(
+        default=1_000_000, ge=1, exclude=True, description="messages that one load takes at most"
+    )
+    security: KafkaSecurity | None = Field(default=None, exclude=True)
+    description: str = ""
+
+
 Option = Annotated[int | float | str, BeforeValidator(_number_if_whole)]
 
 
@@ -128,4 +181,7 @@ class GeneratorSource(Definition):
     description: str = ""
 
 
-SourceSpec = Annotated[FilesSource | DeltaSource | GeneratorSource, Field(discriminator="kind")]
+TableSource = FilesSource | KafkaSource | DeltaSource
+"""Sources that tables are made from."""
+AnySource = TableSource | GeneratorSource
+SourceSpec = Annotated[AnySource, Field(discriminator="kind")]

@@ -23,15 +23,16 @@ from feldspar.graph.observed import (
     SourceState,
     TableId,
     TableState,
+    TopicState,
     WaitingFile,
 )
 from feldspar.graph.planning.draft import generator_is_off
 from feldspar.names import EVENT_TIME, GENERATED, cursor
 from feldspar.spec.environment import Environment
-from feldspar.spec.source import DeltaSource, FilesSource, GeneratorSource
-from feldspar.stores import objects
+from feldspar.spec.source import DeltaSource, FilesSource, GeneratorSource, KafkaSource
+from feldspar.stores import kafka, objects
 from feldspar.stores.online import OnlineStore
-from feldspar.stores.tables import arrow, log
+from feldspar.stores.tables import arrow, log, offsets
 from feldspar.stores.tables.again import again
 from feldspar.stores.tables.external import ExternalTable
 from feldspar.stores.tables.lake import Lake
@@ -53,7 +54,7 @@ def observe(
 
     Raises:
         UnreachableError: a server does not answer.
-        InputError: a source's own path is not there.
+        InputError: a source's own path or topic is not there.
     """
     models = {name: experiments.state(name) for name in graph.models}
     return replace(
@@ -67,7 +68,7 @@ def observe_data(graph: Graph, environment: Environment, *, store: OnlineStore) 
 
     Raises:
         UnreachableError: a server does not answer.
-        InputError: a source's own path is not there.
+        InputError: a source's own path or topic is not there.
     """
     return replace(observe_lake(graph, environment), pushed=store.pushed(tuple(graph.views)))
 
@@ -166,8 +167,10 @@ def source_state(name: str, graph: Graph, environment: Environment) -> SourceSta
     """What waits in one source; None where nothing is read from it.
 
     Raises:
-        InputError: its path is not there.
+        InputError: its path or topic is not there.
         TableNotFoundError: there is no Delta table at its path.
+        UnreachableError: no broker answers.
+        UsageError: the client of Kafka is not installed.
     """
     source = graph.sources[name]
     if isinstance(source, DeltaSource):
@@ -176,7 +179,22 @@ def source_state(name: str, graph: Graph, environment: Environment) -> SourceSta
         return SourceState(version=ExternalTable(uri, lake.storage).version())
     if isinstance(source, FilesSource) and not generator_is_off(graph, source):
         return _files_state(name, source, graph=graph, environment=environment)
+    if isinstance(source, KafkaSource):
+        return SourceState(topic=topic_state(name, source, environment=environment))
     return None
+
+
+def topic_state(name: str, source: KafkaSource, *, environment: Environment) -> TopicState:
+    """What the topic of a source holds, and how far it was read.
+
+    Raises:
+        UnreachableError: no broker answers.
+        InputError: there is no such topic.
+        UsageError: the client is not installed.
+    """
+    # read first: what is written meanwhile is more, never less
+    read = offsets.newest(Lake.of(environment), name)
+    return replace(kafka.observe_topic(source, name), read=read)
 
 
 def _files_state(
@@ -212,6 +230,7 @@ def table_states(graph: Graph, lake: Lake) -> dict[TableId, TableState]:
     """Every table that is there, with its version and how far it has read."""
     wanted: dict[TableId, Iterable[str]] = {
         ("ops", "files"): [cursor("ingest", name) for name in graph.sources],
+        ("ops", "offsets"): [cursor("ingest", name) for name in graph.sources],
         ("ops", "ledger"): [
             cursor("refine", name, generation)
             for name in graph.tables

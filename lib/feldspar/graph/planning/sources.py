@@ -1,4 +1,4 @@
-"""Steps that bring rows in: the generator's files, and new files to bronze."""
+"""Steps that bring rows in: the generator's files, and new files and messages to bronze."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import replace
 from feldspar.graph.canonical import canonical
 from feldspar.graph.observed import SourceState
 from feldspar.graph.planning.draft import Draft, below, generator_is_off
+from feldspar.graph.planning.topics import NextLoad, next_load
 from feldspar.graph.steps import GenerateStep, IngestStep, Status, Step
 from feldspar.names import cursor
-from feldspar.spec.source import FilesSource, GeneratorSource
+from feldspar.spec.source import FilesSource, GeneratorSource, KafkaSource
 
 
 def generate_steps(draft: Draft) -> Iterator[Step]:
@@ -36,14 +37,16 @@ def _generate(draft: Draft, name: str, source: GeneratorSource) -> tuple[Status,
 
 
 def ingest_steps(draft: Draft) -> Iterator[Step]:
-    """One step for each source of files; Delta sources have no bronze."""
+    """One step for each source of files or messages; Delta sources have no bronze."""
     for name, source in draft.graph.sources.items():
         if isinstance(source, FilesSource):
-            yield from _ingest(draft, name, source)
+            yield from _ingest_files(draft, name, source)
+        elif isinstance(source, KafkaSource):
+            yield from _ingest_topic(draft, name, source)
 
 
-def _ingest(draft: Draft, name: str, source: FilesSource) -> Iterator[IngestStep]:
-    loaded, listed = _loads(draft, "bronze", name), _loads(draft, "ops", name)
+def _ingest_files(draft: Draft, name: str, source: FilesSource) -> Iterator[IngestStep]:
+    loaded, listed = _loads(draft, name)
     state = draft.observed.sources.get(name, SourceState())
     status, reason = _files(draft, source, state)
     step = IngestStep(
@@ -66,10 +69,43 @@ def _ingest(draft: Draft, name: str, source: FilesSource) -> Iterator[IngestStep
     yield step
 
 
-def _loads(draft: Draft, layer: str, source: str) -> int:
-    """The newest load of a source that bronze, or the file list (ops), has committed."""
-    state = draft.state(layer, "files" if layer == "ops" else source)
-    return state.cursors.get(cursor("ingest", source), -1) if state else -1
+def _ingest_topic(draft: Draft, name: str, source: KafkaSource) -> Iterator[IngestStep]:
+    loaded, listed = _loads(draft, name)
+    topic = draft.observed.sources.get(name, SourceState()).topic
+    found = NextLoad(Status.OFF, "its topic was not looked at")
+    if topic is not None:
+        found = next_load(topic, source, accept=draft.accept)
+    step = IngestStep(
+        f"bronze.{name}",
+        found.status,
+        found.reason,
+        source=name,
+        files=(),
+        batch=max(loaded, listed) + 1,
+        resume=False,
+        messages=found.messages,
+    )
+    if loaded > listed:
+        draft.dirty.add(("bronze", name))
+        text = f"load {loaded} was interrupted: complete its list of offsets"
+        yield replace(
+            step, status=Status.RUN, reason=text, batch=loaded, resume=True, messages=None
+        )
+        # what it has left shows when its list is complete: what was observed is of before
+        text = "what waits after that load"
+        step = replace(step, status=Status.RUN, reason=text, messages=None)
+    elif step.messages is not None and step.messages.count:
+        draft.dirty.add(("bronze", name))
+    yield step
+
+
+def _loads(draft: Draft, source: str) -> tuple[int, int]:
+    """The newest load of a source that bronze has committed, and the newest that a list has."""
+    tables = (("bronze", source), ("ops", "files"), ("ops", "offsets"))
+    states = [draft.state(*one) for one in tables]
+    name = cursor("ingest", source)
+    loaded, *listed = [state.cursors.get(name, -1) if state else -1 for state in states]
+    return loaded, max(listed)
 
 
 def _files(draft: Draft, source: FilesSource, state: SourceState) -> tuple[Status, str]:
