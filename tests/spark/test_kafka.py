@@ -21,6 +21,7 @@ from feldspar.graph.steps import IngestStep, Status
 from feldspar.ingest import bronze
 from feldspar.ingest.messages import read_messages
 from feldspar.names import BATCH, OFFSET, PARTITION, POSITION, cursor
+from feldspar.run.stream import Round
 from feldspar.spec.environment import Environment
 from feldspar.spec.source import KafkaSource
 from feldspar.stack.ports import HOST, free_port
@@ -620,6 +621,12 @@ def open_bare(
 ) -> Pipeline:
     """A project of these files, without views, services and models."""
     return open_pipeline(spark, disk, folder, files, without=[*BEYOND, *without])
+
+
+def test_a_round_of_a_stream_says_what_it_left() -> None:
+    told = str(Round(1, 2.0, loaded=4, valid=4, waiting=6))
+
+    assert told.endswith("0 entities pushed in 2.0 s; 6 messages wait")
 
 
 @pytest.mark.parametrize("seed", range(CASES))

@@ -57,7 +57,7 @@ class Option:
         return [self.name, str(value)] if self.name.startswith("--") else [str(value)]
 
 
-_ACCEPT = Option("--accept", "carry out breaking changes of definitions too", flag=True)
+_ACCEPT = Option("--accept", "carry out what is blocked too, as feldspar plan lists it", flag=True)
 _SERVICE = Option("service", "a service of conf/services", metavar="SERVICE")
 _SPINE = Option(
     "--spine",
@@ -89,7 +89,7 @@ _AT = Option("--at", "the time T, e.g. 2018-09-30T23:59:59Z (default: the clock)
 OPTIONS: Mapping[str, tuple[Option, ...]] = {
     "apply": (_ACCEPT, Option("--only", "only steps of one kind", choices=STEP_VERBS)),
     "stream": (_EVERY, _STUCK_AFTER, _METRICS),
-    "ingest": (),
+    "ingest": (_ACCEPT,),
     "refine": (_ACCEPT,),
     "history": (_ACCEPT,),
     "features": (_ACCEPT,),

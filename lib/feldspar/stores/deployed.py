@@ -230,7 +230,6 @@ def table_states(graph: Graph, lake: Lake) -> dict[TableId, TableState]:
     """Every table that is there, with its version and how far it has read."""
     wanted: dict[TableId, Iterable[str]] = {
         ("ops", "files"): [cursor("ingest", name) for name in graph.sources],
-        ("ops", "offsets"): [cursor("ingest", name) for name in graph.sources],
         ("ops", "ledger"): [
             cursor("refine", name, generation)
             for name in graph.tables
@@ -242,6 +241,9 @@ def table_states(graph: Graph, lake: Lake) -> dict[TableId, TableState]:
             for name in names
         ],
     }
+    topics = [name for name, one in graph.sources.items() if isinstance(one, KafkaSource)]
+    if topics:
+        wanted["ops", "offsets"] = [cursor("ingest", name) for name in topics]
     for name in graph.sources:
         wanted["bronze", name] = [cursor("ingest", name)]
     for name, table in graph.tables.items():
