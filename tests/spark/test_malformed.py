@@ -176,6 +176,14 @@ LINES = (
     Class("cut off", lambda ident: f'{{"id": {ident}, "part": "p', ("line:not_parsed",)),
     Class("no quotes", lambda ident: f"{{id: {ident}, part: p}}", ("line:not_parsed",)),
     Class("bare text", lambda ident: f"row {ident}", ("line:not_parsed",)),
+    Class("a list", lambda ident: f"[{ident}, 1, 2]", ("line:not_parsed",)),
+    Class("two objects", lambda ident: f'{{"id": {ident}}} {{"id": -1}}', ("line:not_parsed",)),
+    Class("text behind", lambda ident: f'{{"id": {ident}}} and more', ("line:not_parsed",)),
+    Class(
+        "half a character",
+        lambda ident: f'{{"id": {ident}, "word": "\\ud800"}}',
+        ("line:not_parsed",),
+    ),
 )
 
 

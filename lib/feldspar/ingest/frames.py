@@ -19,12 +19,12 @@ from feldspar.errors import InputError
 from feldspar.ingest.columns import CORRUPT, FILE, NOTHING, PROVENANCE, stored_type, unusable
 from feldspar.ingest.probe import FileColumn, Format, Readable
 from feldspar.ingest.shapes import Shape
+from feldspar.ingest.splitting import Splitter
 from feldspar.names import SHAPE
 from feldspar.stores.tables.paths import literal_path, plain_path
 
 MOST_COLUMNS = 2_000
-_ROW = "map<string,string>"
-_ROWS = f"array<{_ROW}>"
+_LINE = "value"
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,15 @@ def _read_alike(spark: SparkSession, files: Sequence[Readable]) -> DataFrame:
     paths = [literal_path(one.file.uri) for one in files]
     match files[0].format:
         case Format.PARQUET:
-            rows = _read_parquet(spark, paths, columns=files[0].columns)
+            return _placed(_read_parquet(spark, paths, columns=files[0].columns))
         case Format.CSV:
-            rows = _read_csv(spark, paths, columns=[column.name for column in files[0].columns])
+            names = [column.name for column in files[0].columns]
+            return _placed(_read_csv(spark, paths, columns=names))
         case Format.JSON:
-            rows = _read_json(spark, paths)
+            return _read_json(spark, paths)
+
+
+def _placed(rows: DataFrame) -> DataFrame:
     return rows.withColumn(FILE, plain_path(F.col("_metadata.file_path"))).drop("_metadata")
 
 
@@ -116,38 +120,35 @@ def _read_csv(spark: SparkSession, paths: list[str], *, columns: list[str]) -> D
 
 
 def _read_json(spark: SparkSession, paths: list[str]) -> DataFrame:
-    names = _keys(spark.read.text(paths))
+    """A line is one object, or goes whole into ``_corrupt``.
+
+    Spark's own reader drops what follows the first object of a line, and of two keys that differ by
+    upper and lower case the values of one.
+    """
+    path = plain_path(F.col("_metadata.file_path")).alias(FILE)
+    lines = spark.read.text(paths).select(path, _LINE).where(F.trim(_LINE) != "")
+    names = distinct_names(lines.select(F.explode(F.json_object_keys(_LINE))))
     problem = unusable(names)
     if problem:
         raise InputError(problem)
-    if not names:
-        # Spark refuses a frame of broken lines alone: they are read as the text they are
-        return spark.read.text(paths).select(F.col("value").alias(CORRUPT), F.col("_metadata"))
-    fields = [StructField(name, StringType()) for name in (*names, CORRUPT)]
-    return (
-        spark.read.schema(StructType(fields))
-        .option("mode", "PERMISSIVE")
-        .option("columnNameOfCorruptRecord", CORRUPT)
-        .json(paths)
-        .select(*[f"`{name}`" for name in names], CORRUPT, "_metadata")
-    )
+    return split_objects(lines, _LINE, names)
 
 
-def _keys(lines: DataFrame) -> list[str]:
-    """The keys of all lines, in the order of their letters.
+def split_objects(rows: DataFrame, column: str, names: Sequence[str]) -> DataFrame:
+    """Rows with columns of text in place of one of JSON objects.
 
-    Spark's own look at the lines may take keys that differ by upper and lower case for one, and
-    drop the values of the other.
+    Args:
+        rows: any.
+        column: the objects.
+        names: keys that become columns; an object that has another one is left whole.
 
-    Raises:
-        InputError: there are too many to be columns.
+    Returns:
+        The other columns, ``_corrupt`` (what is no such object), and ``names``.
     """
-    # a line may be a list of rows
-    rows = F.when(F.ltrim("value").startswith("["), F.from_json("value", _ROWS)).otherwise(
-        F.array(F.from_json("value", _ROW))
-    )
-    keys = F.explode(F.map_keys("row"))
-    return distinct_names(lines.select(F.explode(rows).alias("row")).select(keys))
+    texts = [StructField(name, StringType()) for name in (CORRUPT, *names)]
+    others = [field for field in rows.schema if field.name != column]
+    splitter = Splitter(column, tuple(names), CORRUPT)
+    return rows.mapInArrow(splitter, StructType([*others, *texts]))
 
 
 def distinct_names(keys: DataFrame) -> list[str]:

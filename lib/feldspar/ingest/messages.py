@@ -7,19 +7,17 @@ A value that is no JSON object, or has a key that cannot be the name of a column
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 
 from feldspar.graph.observed import Messages
-from feldspar.ingest.columns import CORRUPT, FILE, unusable
-from feldspar.ingest.frames import distinct_names
+from feldspar.ingest.columns import FILE, unusable
+from feldspar.ingest.frames import distinct_names, split_objects
 from feldspar.ingest.probe import Format
 from feldspar.ingest.shapes import Shape
-from feldspar.ingest.splitting import Splitter
 from feldspar.names import (
     MESSAGE_KEY,
     OF_MESSAGE,
@@ -83,7 +81,7 @@ def read_messages(
     names = _usable(distinct_names(keys), known)
     columns = dict.fromkeys([*known, *names], "string")
     shape = Shape.of(Format.JSON, columns)
-    rows = _split(raw, names).withColumn(SHAPE, F.lit(shape.ident))
+    rows = split_objects(raw, _VALUE, names).withColumn(SHAPE, F.lit(shape.ident))
     return Read(rows, shape)
 
 
@@ -127,11 +125,3 @@ def _usable(keys: Iterable[str], known: Mapping[str, str]) -> list[str]:
     spelled = {name.lower(): name for name in known}
     fit = [key for key in keys if not unusable([key]) and key.lower() not in OF_MESSAGE]
     return [key for key in fit if spelled.setdefault(key.lower(), key) == key]
-
-
-def _split(raw: DataFrame, names: Sequence[str]) -> DataFrame:
-    """The values' keys as columns of text, and what is none of that in ``_corrupt``."""
-    texts = [StructField(name, StringType()) for name in (CORRUPT, *names)]
-    placed = [field for field in raw.schema if field.name != _VALUE]
-    splitter = Splitter(_VALUE, tuple(names), CORRUPT)
-    return raw.mapInArrow(splitter, StructType([*placed, *texts]))

@@ -1,7 +1,7 @@
 """Splits JSON objects into the texts of their keys, as they were written; runs in Spark's tasks.
 
-Spark itself keeps numbers and nested values as they stand in files of JSON lines. Those of a column
-it reads as numbers and writes anew: 2.50 would become 2.5, a long decimal another one.
+Spark itself reads numbers and writes them anew (2.50 becomes 2.5, a long decimal another number),
+takes keys that differ by upper and lower case for one, and drops what follows an object in a line.
 """
 
 from __future__ import annotations
