@@ -88,6 +88,7 @@ def _plain(spec: PlainViewSpec, entity: EntitySpec, scope: Scope) -> PlainView:
         features=tuple(features),
         ttl=spec.ttl,
         freshness=spec.freshness,
+        trigger=spec.trigger,
     )
 
 

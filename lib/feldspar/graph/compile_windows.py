@@ -58,6 +58,7 @@ def compile_windowed(spec: WindowedViewSpec, entity: EntitySpec, scope: Scope) -
         delay=spec.delay,
         request_event=spec.request_event,
         freshness=spec.freshness,
+        trigger=spec.trigger,
     )
 
 

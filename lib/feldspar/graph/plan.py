@@ -6,6 +6,9 @@ a module of ``graph.planning``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from feldspar.graph.graph import Graph
 from feldspar.graph.observed import Observed
 from feldspar.graph.planning.draft import Draft
@@ -16,16 +19,25 @@ from feldspar.graph.planning.tables import quality_steps, refine_steps
 from feldspar.graph.planning.views import features_steps, online_steps
 from feldspar.graph.steps import Plan, Step
 
+NOTHING_RESTS: Mapping[str, str] = MappingProxyType({})
 
-def plan(graph: Graph, observed: Observed, *, accept: bool = False) -> Plan:
+
+def plan(
+    graph: Graph,
+    observed: Observed,
+    *,
+    accept: bool = False,
+    resting: Mapping[str, str] = NOTHING_RESTS,
+) -> Plan:
     """The list of steps, in order of execution.
 
     Args:
         graph: what conf/ says.
         observed: what is deployed.
         accept: breaking changes are carried out instead of blocking.
+        resting: names of steps that are not due yet, each with the reason.
     """
-    draft = Draft(graph, observed, accept)
+    draft = Draft(graph, observed, accept, resting=resting)
     steps: list[Step] = []
     for steps_of in (
         generate_steps,

@@ -105,6 +105,8 @@ class TableView:
     """Canonical JSON of all that decides a value."""
     freshness: timedelta | None = field(default=None, kw_only=True)
     """How old the newest event may be at most."""
+    trigger: timedelta | Literal["apply"] | None = field(default=None, kw_only=True)
+    """How often a stream brings it up to date at most; None: each round."""
 
 
 @dataclass(frozen=True)

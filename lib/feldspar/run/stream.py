@@ -8,7 +8,7 @@ A round that is killed is finished by the next one, here or in any other run.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +22,7 @@ from feldspar.online.push import PushResult
 from feldspar.refine.table import RefineResult
 from feldspar.run.execute import Run, execute
 from feldspar.run.remember import remember
+from feldspar.run.triggers import Triggers
 from feldspar.run.watchdog import Watchdog
 from feldspar.run.workplace import Workplace
 from feldspar.stores.deployed import observe_data
@@ -89,11 +90,12 @@ def stream(
         FeldsparError: a step failed for another reason; the next run goes on from there.
     """
     number = failed = 0
+    triggers = Triggers.of(work.graph)
     watchdog = Watchdog(work.running, work.tables.lake, work.tables.epoch, stuck_after)
     for tick, _ in enumerate(_ticks(every, stop), 1):
         try:
             with watchdog.over(tick), _followed(after_each):
-                run = _carried_out(work, tick)
+                run = _carried_out(work, tick, triggers)
         except StoreError as error:
             if isinstance(error, OvertakenError) or failed == len(PAUSES):
                 raise
@@ -116,15 +118,17 @@ def _followed(by: Callable[[], None]) -> Iterator[None]:
         by()
 
 
-def _carried_out(work: Workplace, number: int) -> Run | None:
-    """A round; None where nothing waits."""
-    chosen = _waiting(work)
+def _carried_out(work: Workplace, number: int, triggers: Triggers) -> Run | None:
+    """A round; None where nothing waits that is due."""
+    now = time.monotonic()
+    chosen = _waiting(work, triggers.resting(now))
     if not chosen.to_run:
         return None
     run = execute(chosen, work)
     remember(run, work, number=number)
     if run.failure is not None:
         raise run.failure
+    triggers.note((done.step.name for done in run.done), now)
     return run
 
 
@@ -136,9 +140,9 @@ def _ticks(every: timedelta, stop: Event) -> Iterator[None]:
         stop.wait(max(0.0, due - time.monotonic()))
 
 
-def _waiting(work: Workplace) -> Plan:
+def _waiting(work: Workplace, resting: Mapping[str, str]) -> Plan:
     observed = observe_data(work.graph, work.environment, store=work.store)
-    chosen = plan(work.graph, observed).of(*STREAMED)
+    chosen = plan(work.graph, observed, resting=resting).of(*STREAMED)
     chosen.refuse_blocked()
     return chosen
 

@@ -5,7 +5,7 @@ A kind of its own has a module of its own (source, table, entity, view, service,
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -76,6 +76,29 @@ Freshness = Annotated[
     Duration | None,
     AfterValidator(_some_time),
     Field(description="how old the newest event may be at most, by the environment's clock"),
+]
+
+
+def _trigger(value: Any) -> Any:
+    if not isinstance(value, str) or value == BY_APPLY:
+        return value
+    first, _, rest = value.partition(" ")
+    if first != "every" or not rest:
+        raise ValueError(f"{value!r} is no trigger\nwrite 'every 10m', or 'apply'")
+    return _duration(rest.strip())
+
+
+BY_APPLY: Literal["apply"] = "apply"
+Trigger = Annotated[
+    timedelta | Literal["apply"] | None,
+    BeforeValidator(_trigger),
+    Field(
+        description="when a stream brings it up to date: 'every 10m' at most, or 'apply': only "
+        "feldspar apply does; without it, each round"
+    ),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^(apply|every \d+(s|m|h|d|w))$", "examples": ["every 10m"]}
+    ),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from feldspar.spec.definition import Definition, Duration, Freshness, Names, OrShort
+from feldspar.spec.definition import Definition, Duration, Freshness, Names, OrShort, Trigger
 from feldspar.spec.syntax import Scalar
 from feldspar.spec.types import ColumnType
 
@@ -80,6 +80,7 @@ class TableViewSpec(Definition):
     )
     description: str = ""
     freshness: Freshness = None
+    trigger: Trigger = None
 
 
 class PlainViewSpec(TableViewSpec):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from feldspar.graph.graph import Graph
 from feldspar.graph.observed import Observed, TableId, TableState
+from feldspar.graph.steps import Status
 from feldspar.spec.source import FilesSource, GeneratorSource
 
 
@@ -20,6 +22,14 @@ class Draft:
     dirty: set[TableId] = field(default_factory=set)
     rebuilt: dict[TableId, int] = field(default_factory=dict)
     generating: set[str] = field(default_factory=set)
+    resting: Mapping[str, str] = field(default_factory=dict)
+    """Names of steps that are not due yet, and why."""
+
+    def due(self, name: str, status: Status, reason: str) -> tuple[Status, str]:
+        """What becomes of a step that would run, where it is not its time."""
+        if status is Status.RUN and name in self.resting:
+            return Status.OFF, self.resting[name]
+        return status, reason
 
     def state(self, layer: str, name: str) -> TableState | None:
         """The deployed table."""

@@ -16,12 +16,14 @@ def history_steps(draft: Draft) -> Iterator[Step]:
     for table in draft.graph.tables.values():
         if table.history is None:
             continue
+        name = f"history.{table.name}"
         build = _build(draft, table.name, table.history)
+        status, reason = draft.due(name, build.status, build.reason)
         number = draft.generation("history", table.name)
         yield HistoryStep(
-            f"history.{table.name}",
-            build.status,
-            build.reason,
+            name,
+            status,
+            reason,
             table=table.name,
             after=build.after,
             mode=build.mode,

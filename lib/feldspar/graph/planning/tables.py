@@ -31,13 +31,14 @@ def refine_steps(draft: Draft) -> Iterator[Step]:
         generation = silver.generation if silver else 0
         for batch in _batches(draft, table):
             number = generation + 1 if batch.mode is Mode.REBUILD else generation
-            if batch.status is Status.RUN:
+            status, reason = draft.due(f"silver.{table.name}", batch.status, batch.reason)
+            if status is Status.RUN:
                 draft.dirty.add(("silver", table.name))
                 draft.rebuilt["silver", table.name] = number
             yield RefineStep(
                 f"silver.{table.name}",
-                batch.status,
-                batch.reason,
+                status,
+                reason,
                 table=table.name,
                 after=batch.after,
                 upto=batch.upto,

@@ -17,15 +17,16 @@ def features_steps(draft: Draft) -> Iterator[Step]:
     for view in draft.graph.views.values():
         gold = draft.state("gold", view.name)
         build = _build(draft, view)
+        status, reason = draft.due(f"gold.{view.name}", build.status, build.reason)
         number = gold.generation if gold else 0
         number += 1 if build.mode is Mode.REBUILD else 0
-        if build.status is Status.RUN:
+        if status is Status.RUN:
             draft.dirty.add(("gold", view.name))
             draft.rebuilt["gold", view.name] = number
         yield FeaturesStep(
             f"gold.{view.name}",
-            build.status,
-            build.reason,
+            status,
+            reason,
             view=view.name,
             after=build.after,
             mode=build.mode,
@@ -61,7 +62,8 @@ def _added_features(change: Change) -> tuple[str, ...]:
 def online_steps(draft: Draft) -> Iterator[Step]:
     """One step for each view."""
     for view in draft.graph.views.values():
-        status, reason, after = _push(draft, view)
+        planned, why, after = _push(draft, view)
+        status, reason = draft.due(f"online {view.name}", planned, why)
         yield OnlineStep(
             f"online {view.name}",
             status,
