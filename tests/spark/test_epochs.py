@@ -197,7 +197,7 @@ def test_what_an_earlier_run_has_in_flight_is_not_published(
         begun.read_text(encoding="utf-8")
         found = claim(lake, "silver", "numbers", app=APP, epoch=epoch)
         go.write_text("go", encoding="utf-8")
-        with pytest.raises(Exception, match=r"ConcurrentTransaction|CONCURRENT_TRANSACTION"):
+        with pytest.raises(OvertakenError, match="a later run has taken over"):
             writing.result()
     assert (found.position, numbers(lake)) == (1, [1])
 

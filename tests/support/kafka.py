@@ -126,7 +126,7 @@ class Broker:
             self.process = None
 
     def _format(self, settings: Path, ident: str) -> None:
-        words = ["kafka.tools.StorageTool", "format", "-t", ident, "-c", str(settings)]
+        words = ["kafka.tools.StorageTool", "format", f"--cluster-id={ident}", "-c", str(settings)]
         done = run([*_java(), *words], os.environ, seconds=SECONDS)
         if done.returncode:
             raise StoreError(f"kafka's folder cannot be made:\n{last_lines(done)}")

@@ -29,7 +29,7 @@ from support.s3_faults import Fault, FaultyS3, faulty_s3, one_in
 from support.valkey import valkey
 
 OUT = REPOSITORY / "out" / "faults"
-OVERTAKEN = re.compile("later run has taken over|another run has meanwhile|CONCURRENT_TRANSACTION")
+OVERTAKEN = re.compile("later run has taken over|another run has meanwhile")
 SEED = int(os.environ.get("SEED", "1"))
 SEEDS = range(SEED, SEED + int(os.environ.get("SEEDS", "5")))
 STORES = range(SEED, SEED + int(os.environ.get("STORES", "1")))

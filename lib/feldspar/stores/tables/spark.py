@@ -6,10 +6,14 @@ repeated write is skipped by Delta, and each write reads its own commit back to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from delta.tables import DeltaMergeBuilder, DeltaTable
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.readwriter import DataFrameWriterV2
@@ -33,6 +37,10 @@ KEEP_SIMPLE = {
     **KEEP_LOG,
 }
 """Table features every reader knows: delta-rs, DuckDB and Arrow tasks read the same files."""
+
+
+_MET_ANOTHER = re.compile("CONCURRENT_TRANSACTION|ConcurrentTransactionException")
+"""What Delta says of two writes under one cursor."""
 
 
 def struct(ddl: str) -> StructType:
@@ -251,8 +259,26 @@ class SparkTables:
         limit = _limit(None if declared is None else declared.rows_a_file)
         writer = df.write.format("delta").mode("append").options(**limit)
         writer = writer.option("txnAppId", txn.app).option("txnVersion", txn.version)
-        writer.save(self.lake.uri(layer, name))
+        with self._refused(layer, name, txn):
+            writer.save(self.lake.uri(layer, name))
         return log.confirmed(self.lake, layer, name, txn=txn)
+
+    @contextmanager
+    def _refused(self, layer: str, name: str, txn: Txn) -> Iterator[None]:
+        """A write that met another one under the same cursor: whose it was says the log.
+
+        Raises:
+            OvertakenError: a later run's.
+        """
+        try:
+            yield
+        except (Py4JJavaError, PySparkException) as error:
+            if not _MET_ANOTHER.search(str(error)):
+                raise
+            found = log.last_txn(log.open_table(self.lake, layer, name), txn.app)
+            if found is None or found.epoch <= txn.epoch:
+                raise
+            raise log.overtaken(f"{layer}.{name}", txn.app) from error
 
     def append_noted(
         self, df: DataFrame, layer: str, name: str, *, txn: Txn, note: str
@@ -296,7 +322,9 @@ class SparkTables:
         if declared is not None:
             self.ensure(layer, name, declared)
         rows = self._with_all_columns(df, layer, name)
-        self._merge(rows, layer, name, same=same, txn=txn).whenNotMatchedInsertAll().execute()
+        merge = self._merge(rows, layer, name, same=same, txn=txn).whenNotMatchedInsertAll()
+        with self._refused(layer, name, txn):
+            merge.execute()
         return log.confirmed(self.lake, layer, name, txn=txn)
 
     def _with_all_columns(self, df: DataFrame, layer: str, name: str) -> DataFrame:
@@ -323,7 +351,9 @@ class SparkTables:
         """
         merge = self._merge(df, layer, name, same=same, txn=txn)
         merge = merge.whenMatchedDelete(f"new.{GONE} and {newer}").whenMatchedUpdateAll(newer)
-        merge.whenNotMatchedInsertAll(f"not new.{GONE}").execute()
+        merge = merge.whenNotMatchedInsertAll(f"not new.{GONE}")
+        with self._refused(layer, name, txn):
+            merge.execute()
         return log.confirmed(self.lake, layer, name, txn=txn)
 
     def _merge(
@@ -380,7 +410,8 @@ class SparkTables:
         writer = df.write.format("delta").mode("overwrite").options(**_limit(rows_a_file))
         writer = writer.option("replaceWhere", where).option("dataChange", "false")
         writer = writer.option("txnAppId", txn.app).option("txnVersion", txn.version)
-        writer.save(self.lake.uri(layer, name))
+        with self._refused(layer, name, txn):
+            writer.save(self.lake.uri(layer, name))
         log.confirmed(self.lake, layer, name, txn=txn)
 
     def overwrite(self, df: DataFrame, layer: str, name: str, *, note: str) -> int:
