@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from feldspar.compute.checks.leftovers import MARK
 from feldspar.monitor.quality import QualityResult
 from feldspar.names import BATCH
 from feldspar.spec.environment import Environment
@@ -139,3 +140,45 @@ def test_a_suite_calls_nobody(tmp_path: Path) -> None:
             outside.accept()
 
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+KILLED = """\
+import sys
+from pathlib import Path
+from feldspar.compute.checks.leftovers import marked
+with marked(Path(sys.argv[1])):
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_files_that_a_killed_run_left_half_written_stop_no_later_one(
+    spark: SparkSession, disk: Environment, tmp_path: Path
+) -> None:
+    pipeline = open_pipeline(spark, disk, tmp_path)
+    pipeline.put("a.csv", "1,2018-04-01T10:00:00Z,7,3,10,false")
+    pipeline.run(*TO_GOLD)
+    folder = pipeline.environment.folder / "quality"
+    pipeline.run("quality")
+    _kill_a_writer(folder)
+    cut = folder / "gx" / "great_expectations.yml"
+    cut.write_bytes(cut.read_bytes()[:700])
+    (folder / "gx" / "expectations" / "silver.transactions.json").write_text("")
+    pipeline.put("b.csv", "2,2018-04-01T10:00:00Z,7,3,10,false")
+    pipeline.run(*TO_GOLD)
+
+    found = pipeline.run("quality")["expectations of silver.transactions"]
+
+    assert (found.failed, (folder / MARK).exists()) == ((), False)
+
+
+def _kill_a_writer(folder: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "lib")},
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"writing\n"
+        writer.kill()

@@ -19,6 +19,7 @@ from great_expectations.core.expectation_suite import ExpectationSuite
 from great_expectations.data_context import FileDataContext
 from pyspark.sql import DataFrame
 
+from feldspar.compute.checks.leftovers import marked, remove_half_written
 from feldspar.graph.graph import Table
 from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.names import BATCH, BUCKET, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION, ROW_HASH
@@ -99,7 +100,17 @@ def validate(
         name: ``layer.table``.
         folder: where the library keeps its files; the site is at ``data_docs(folder)``.
     """
-    context = _context(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if remove_half_written(folder, folder / SITE[0]):
+        _context.cache_clear()
+    with marked(folder):
+        result = _run(df, expectations, name=name, context=_context(folder))
+    return list(_findings(name, result))
+
+
+def _run(
+    df: DataFrame, expectations: list[Expectation], *, name: str, context: FileDataContext
+) -> Any:
     source = context.data_sources.add_or_update_spark(name="lake")
     asset = source.add_dataframe_asset(name=name)
     batch = asset.add_batch_definition_whole_dataframe("whole")
@@ -116,8 +127,7 @@ def validate(
             result_format="BOOLEAN_ONLY",
         )
     )
-    result = checkpoint.run(batch_parameters={"dataframe": df})
-    return list(_findings(name, result))
+    return checkpoint.run(batch_parameters={"dataframe": df})
 
 
 def data_docs(folder: Path) -> Path:
@@ -127,7 +137,6 @@ def data_docs(folder: Path) -> Path:
 
 @cache
 def _context(folder: Path) -> FileDataContext:
-    folder.mkdir(parents=True, exist_ok=True)
     context = gx.get_context(mode="file", project_root_dir=str(folder))
     context.variables.progress_bars = {"globally": False}
     # nothing is sent anywhere
