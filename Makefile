@@ -126,6 +126,10 @@ bench-windows: setup ## windows only (BENCH_ARGS="--cases published")
 bench-history: setup ## our SCD1 beside a hand-written MERGE (BENCH_ARGS="--scale 0.1" is quick)
 	PYTHONPATH=lib:tests $(BIN)/python -m bench.history $(BENCH_ARGS)
 
+.PHONY: bench-stream
+bench-stream: setup ## from a file to Redis, beside a bare stream (BENCH_ARGS="--rates 1000 --seconds 60")
+	PYTHONPATH=lib:tests $(BIN)/python -m bench.stream $(BENCH_ARGS)
+
 .PHONY: bench-checks
 bench-checks: setup ## a hundred rules in the writing pass only (BENCH_ARGS="--cases some --scale 0.1")
 	PYTHONPATH=lib:tests $(BIN)/python -m bench.checks $(BENCH_ARGS)

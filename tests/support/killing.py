@@ -33,7 +33,7 @@ from feldspar.spec.loading import load_definitions
 from feldspar.stores import objects
 from feldspar.stores.deployed import observe_data
 from feldspar.stores.events import unpack_events
-from feldspar.stores.online import OnlineStore
+from feldspar.stores.online import OnlineStore, Patience
 from feldspar.stores.rows import layout_of, unpack_rows
 from feldspar.stores.tables import arrow
 from feldspar.stores.tables.lake import Lake
@@ -349,7 +349,9 @@ class Project:
 
     def online_value(self, view: str, customer: int) -> Any:
         """What Redis has of a view and a customer, decoded."""
-        with OnlineStore.of(self.environment) as store:
+        with OnlineStore.of(self.environment) as given:
+            settings = given.settings
+        with OnlineStore(settings, Patience.JOB) as store:
             return self._value(store, self.graph.view(view), customer)
 
     def _value(self, store: OnlineStore, view: View, customer: int) -> Any:
