@@ -77,3 +77,11 @@ def test_a_column_of_change_events_cannot_come_by_itself(tmp_path: Path) -> None
     done = feldspar(tmp_path, "validate")
 
     assert done.stderr.startswith("conf/tables/transactions.yaml:12  a feed of change events")
+
+
+def test_a_misspelt_column_is_not_declared(project: Path) -> None:
+    done = feldspar(project, "rescued", "promote", "transactions", "tpi", "double")
+
+    said = "no value of a column 'tpi' of transactions was rescued; nearest: tip\n"
+    assert (done.returncode, done.stderr) == (2, f"{said}  feldspar rescued list\n")
+    assert (project / "conf" / TABLE).read_text(encoding="utf-8") == FILES[TABLE]

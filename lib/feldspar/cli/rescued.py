@@ -13,7 +13,7 @@ from feldspar.cli.jobs import Option, start_job
 from feldspar.cli.output import print_json, say
 from feldspar.cli.project import Project
 from feldspar.cli.tables import print_table
-from feldspar.errors import TableNotFoundError, UsageError
+from feldspar.errors import TableNotFoundError, UsageError, nearest
 from feldspar.names import RESCUED
 from feldspar.spec.declaring import declare_column
 from feldspar.spec.types import ColumnType
@@ -65,7 +65,8 @@ def promote(arguments: Arguments) -> int:
     """Declares the column, unless it is, and starts the job.
 
     Raises:
-        UsageError: the table is not known, or declares the column as another type.
+        UsageError: the table is not known, declares the column as another type, or never got a
+            value of it.
     """
     project = Project.of(arguments)
     table, column = project.graph().table(arguments.table), arguments.column
@@ -76,12 +77,22 @@ def promote(arguments: Arguments) -> int:
             hint=f"feldspar rescued promote {table.name} {column} {declared}",
         )
     if declared is None:
+        _refuse_unrescued(Lake.of(project.environment()), table.name, column)
         path = project.conf / "tables" / f"{table.name}.yaml"
         line = declare_column(path, column, kind)
         say(f"{path}:{line}: {column} is declared, {kind}")
         project = Project.of(arguments)
         project.graph()
     return start_job(arguments, project, _JOB)
+
+
+def _refuse_unrescued(lake: Lake, table: str, column: str) -> None:
+    """A name that is misspelt must not become a column."""
+    known = [str(row["column"]) for row in _rescued(lake, table)]
+    if column not in known:
+        near = ", ".join(nearest(column, known)) or ", ".join(known) or "none was"
+        text = f"no value of a column {column!r} of {table} was rescued; nearest: {near}"
+        raise UsageError(text, hint="feldspar rescued list")
 
 
 def _rescued(lake: Lake, table: str) -> list[dict[str, Any]]:
