@@ -58,10 +58,10 @@ def append(
         INGESTED_AT, F.lit(now).cast("timestamp")
     )
     declared = Declared(nullable(rows.schema))
-    if tables.exists("bronze", step.source):
-        tables.ensure("bronze", step.source, declared)
-        rows = _as_stored(rows, tables, step.source)
-    return tables.append(rows, "bronze", step.source, txn=txn, declared=declared)
+    if not tables.exists("bronze", step.source):
+        return tables.append(rows, "bronze", step.source, txn=txn, declared=declared)
+    tables.ensure("bronze", step.source, declared)
+    return tables.append(_as_stored(rows, tables, step.source), "bronze", step.source, txn=txn)
 
 
 def _as_stored(rows: DataFrame, tables: SparkTables, source: str) -> DataFrame:

@@ -48,7 +48,7 @@ def unwrapped(raw: DataFrame, table: Table, *, keep: Sequence[str]) -> DataFrame
     return raw.select(
         *[name for name in keep if name in raw.columns],
         *[value.alias(name) for name, value in columns.items()],
-        *([] if UNKNOWN in columns else [_as_text(unknown).alias(UNKNOWN)]),
+        *([] if UNKNOWN in columns else [as_json(unknown).alias(UNKNOWN)]),
     )
 
 
@@ -57,8 +57,10 @@ def is_enveloped(table: Table) -> bool:
     return not isinstance(table.source, DeltaSource) and table.source.envelope is not None
 
 
-def _as_text(values: Column) -> Column:
-    return F.when(F.size(values) > 0, F.to_json(values))
+def as_json(values: Column) -> Column:
+    """Names and texts as JSON in the order of the names; null where there are none."""
+    ordered = F.map_from_entries(F.array_sort(F.map_entries(values)))
+    return F.when(F.size(values) > 0, F.to_json(ordered))
 
 
 def _value(raw: DataFrame, values: Column, *, name: str, kind: ColumnType) -> Column:

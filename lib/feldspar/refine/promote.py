@@ -17,9 +17,9 @@ from feldspar.compute.dedupe import content_hash
 from feldspar.errors import UsageError
 from feldspar.graph.graph import Table
 from feldspar.names import RESCUED, ROW_HASH, cursor
+from feldspar.refine.envelope import as_json
 from feldspar.refine.table import evaluated_once
 from feldspar.refine.typing import typed_columns
-from feldspar.refine.unknown import as_json
 from feldspar.spec.types import ColumnType
 from feldspar.stores.tables.log import GENERATION
 from feldspar.stores.tables.spark import Declared, SparkTables, struct

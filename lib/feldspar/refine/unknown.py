@@ -17,7 +17,7 @@ from feldspar.compute.checks.rows import FailedWhen
 from feldspar.errors import InputError
 from feldspar.graph.graph import Table
 from feldspar.names import REASONS, RESCUED
-from feldspar.refine.envelope import UNKNOWN, is_enveloped
+from feldspar.refine.envelope import UNKNOWN, as_json, is_enveloped
 
 REASON = "unknown_column"
 _REFUSED = ("quarantine", "fail")
@@ -66,16 +66,10 @@ def _rescued(raw: DataFrame, names: Sequence[str], table: Table) -> Column:
     if not names:
         return F.lit(None).cast("string")
     if is_enveloped(table):
-        return as_json(F.from_json(UNKNOWN, "map<string,string>"))
+        return F.col(UNKNOWN)
     texts = [(F.lit(name), _text(raw, name)) for name in names]
     values = F.create_map(*[part for pair in texts for part in pair])
     return as_json(F.map_filter(values, lambda _, value: value.isNotNull()))
-
-
-def as_json(values: Column) -> Column:
-    """Names and texts as JSON in the order of the names; null where there are none."""
-    ordered = F.map_from_entries(F.array_sort(F.map_entries(values)))
-    return F.when(F.size(values) > 0, F.to_json(ordered))
 
 
 def _text(raw: DataFrame, name: str) -> Column:
