@@ -10,11 +10,15 @@ from setuptools import find_packages, setup
 
 SERVING = [
     "fastapi>=0.115",
+    # these three make a request cheaper: parsers of HTTP and of Redis' protocol, and the loop
+    "hiredis>=3",
+    "httptools>=0.6",
     "mlflow-skinny==3.17.2",
     "redis>=5.2,<9",
     "scikit-learn==1.9.*",
     "skops>=0.13",
     "uvicorn>=0.34",
+    "uvloop>=0.21",
 ]
 EXTRAS = {
     # the jars in launch/jars.lock belong to exactly these two; jinja2 is for a run's report

@@ -12,6 +12,7 @@ from feldspar.errors import UsageError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+MICROS_A_SECOND = 1_000_000
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"^(\d+)(s|m|h|d|w)$")

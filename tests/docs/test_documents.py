@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import json
 import os
 import re
 import shlex
@@ -13,16 +12,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from feldspar.cli.main import main
 from feldspar.cli.verbs import VERBS
 from feldspar.graph.compile import compile_graph
 from feldspar.run.project import Project
-from feldspar.serving.requests import question, request_model
+from feldspar.serving.app import create_app
+from feldspar.serving.backend import Backend
 from feldspar.spec.loading import load_definitions
 from support.documents import DOCUMENTS, REPOSITORY, Block, blocks, code_spans, commands, links
+from support.places import disk_environment
 
-ENDPOINTS = ("/score", "/features", "/health", "/metrics")
 OWN_FOLDERS = ("conf/", "lib/", "docs/", "jobs/", "notebooks/", "tests/")
 UNIX_TOOLS = ("curl", "export", "source")
 PLACEHOLDER = re.compile(r"[<*]|\bN\b")
@@ -52,15 +53,18 @@ def test_every_make_command_has_its_target(place: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("place", "line"), [pytest.param(*one, id=one[0]) for one in commands("curl")]
 )
-def test_every_curl_command_sends_a_valid_request_to_an_endpoint(place: str, line: str) -> None:
+def test_every_curl_command_sends_a_valid_request_to_an_endpoint(
+    place: str, line: str, tmp_path: Path
+) -> None:
     words = shlex.split(line)
     body = words[words.index("-d") + 1]
     path = next(word for word in words if word.startswith("localhost")).partition("/")[2]
-    assert f"/{path}" in ENDPOINTS, place
     graph = compile_graph(load_definitions(REPOSITORY / "conf", os.environ))
-    model = request_model(graph, graph.services, default="credit_scoring_service")
-    asked = question(model.model_validate(json.loads(body)), graph.services)
-    assert asked.service in graph.services, place
+    app = create_app(Backend(graph, disk_environment(tmp_path)))
+    endpoints = {getattr(one, "path", ""): one for one in app.routes}
+    assert f"/{path}" in endpoints, place
+    model = endpoints[f"/{path}"].endpoint.__annotations__["body"]
+    assert TypeAdapter(model).validate_json(body), place
 
 
 def test_every_shell_line_is_checked_by_one_of_these_tests() -> None:

@@ -238,7 +238,7 @@ def test_serving_answers_an_event_as_batch_does(
     for row in rows:
         names = ("transaction_id", "tx_datetime", "customer_id", "terminal_id", "amount")
         values = {**dict(zip(names, row, strict=True)), "tx_datetime": to_micros(row[1])}
-        served = backend.features(Question("fraud", values, {"customer_id": row[2]}, None))
+        served = backend.one(Question("fraud", values, {"customer_id": row[2]}, None))
         wrong += [
             (row[0], name, value, wanted[row[0]][name])
             for name, value in served.answer.features.items()

@@ -50,10 +50,12 @@ def refuse_taken(outputs: Iterable[str], held: Sequence[str]) -> None:
 
 def find(table: pa.Table, name: str) -> pa.ChunkedArray:
     """A column by name, or an EngineError with the nearest names."""
-    if name not in table.column_names:
+    try:
+        return table.column(name)
+    except KeyError as error:
         close = ", ".join(nearest(name, table.column_names)) or ", ".join(table.column_names)
-        raise EngineError(f"the frame has no column {name!r}", hint=f"nearest: {close}")
-    return table.column(name)
+        text = f"the frame has no column {name!r}"
+        raise EngineError(text, hint=f"nearest: {close}") from error
 
 
 def micros(table: pa.Table, name: str) -> Column:

@@ -119,17 +119,19 @@ def model_input(features: pa.Table, names: Sequence[str]) -> pd.DataFrame:
     Raises:
         EngineError: a column is absent or is not a number.
     """
-    columns = {}
-    for name in names:
+    # one block of memory: a frame made of columns copies each of them apart, 20 us a column
+    matrix = np.empty((features.num_rows, len(names)), dtype=np.float64)
+    for place, name in enumerate(names):
         column = find(features, name)
         if not _is_number(column.type):
             text = f"feature {name!r} is {column.type}; models take numbers and yes/no"
             raise EngineError(text, hint="derive a number from it in conf/views")
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.int8())
-        wide = column.cast(pa.float64(), safe=False)
-        columns[name] = np.asarray(wide.to_numpy(), dtype=np.float64)
-    return pd.DataFrame(columns)
+        if column.type != pa.float64():
+            column = column.cast(pa.float64(), safe=False)
+        matrix[:, place] = column.to_numpy()
+    return pd.DataFrame(matrix, columns=list(names))
 
 
 def probabilities(estimator: Classifier, rows: pd.DataFrame) -> Doubles:

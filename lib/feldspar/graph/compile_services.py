@@ -285,6 +285,7 @@ def _service(
                 "derived": derived,
             }
         ),
+        fallback=spec.fallback,
     )
 
 

@@ -169,6 +169,8 @@ class Service:
     computations: tuple[Computation, ...]
     outputs: tuple[OutputColumn, ...]
     definition: str
+    fallback: Literal["missing"] | None = None
+    """What is answered while Redis is away; None: nothing."""
 
 
 def derived_column(derived: Derived) -> str:

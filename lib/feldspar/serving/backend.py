@@ -1,34 +1,31 @@
 """Answers requests from Redis and the champions; knows nothing of HTTP.
 
-One round trip to Redis a request: data clock, cursors and values together. Models are loaded
-before the process says that it is ready.
+A batch of requests costs one round trip to Redis (data clock, cursors and values together) and one
+call of each model. What is wrong with one request is its own answer and nobody else's.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import pandas as pd
-
 from feldspar.compute.scoring import answer_columns, model_input, probabilities
-from feldspar.compute.services.hooks import load_hook
-from feldspar.compute.services.online import Answer, RequestEvent, ServiceReader
-from feldspar.errors import InputError, StoreError, UsageError
+from feldspar.compute.services.hooks import HookError, load_hook
+from feldspar.compute.services.online import Answer, Answers, Asked, RequestEvent, ServiceReader
+from feldspar.errors import FeldsparError, InputError, StoreError, UsageError
 from feldspar.graph.graph import Graph, Model
 from feldspar.graph.view import OnDemand, Service, View
 from feldspar.names import value_fingerprint
+from feldspar.serving.champions import Champions
+from feldspar.serving.reasons import Reason, reasons
 from feldspar.serving.requests import Question, event_columns
 from feldspar.spec.environment import Environment
 from feldspar.stores.experiments import Champion, Experiments
 from feldspar.stores.online import OnlineStore, Page
 from feldspar.stores.tiles import unpack, value_layout
 from feldspar.times import from_micros, to_micros, utc_now
-
-_SECONDS_BETWEEN_TRIES = 5.0
 
 
 class UnknownEntityError(InputError):
@@ -39,24 +36,53 @@ class UnknownEntityError(InputError):
 class Served:
     """The features of a request and when they hold.
 
-    ``versions`` are the gold versions that the views were pushed from.
+    Attributes:
+        question: what was asked.
+        at: T in microseconds.
+        answer: the features.
+        versions: view to the gold version that it was pushed from.
+        degraded: Redis was away: answered as for an entity of which nothing is stored.
     """
 
     question: Question
     at: int
     answer: Answer
     versions: Mapping[str, int]
+    degraded: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A score and the features it was made from; ``answer`` is what the model's kind answers."""
+    """A score and the features it was made from.
+
+    Attributes:
+        served: the features.
+        model: its name.
+        version: of the champion.
+        inputs: feature columns that it read.
+        answer: what the model's kind answers.
+        reasons: what moved the score most, where it was asked for.
+    """
 
     served: Served
     model: str
     version: str
     inputs: tuple[str, ...]
     answer: Mapping[str, Any]
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What one round trip brought for a batch: ``away`` says why it brought nothing."""
+
+    page: Page
+    values: Mapping[str, bytes | None]
+    away: StoreError | None = None
+
+
+Outcome = Served | Scored | FeldsparError
+_NOTHING = Page(None, {}, ())
 
 
 class Backend:
@@ -71,84 +97,80 @@ class Backend:
         self.graph = graph
         self.environment = environment
         self.store = OnlineStore.of(environment)
-        self._experiments = Experiments.of(environment)
-        self._champions: dict[str, Champion] = {}
-        self._tried: dict[str, float] = {}
+        self.champions = Champions(graph, Experiments.of(environment))
+        self._events = {
+            name: _request_event(graph, service) for name, service in graph.services.items()
+        }
         self._readers = {
-            name: ServiceReader(service, _request_event(graph, service))
+            name: ServiceReader(service, self._events[name])
             for name, service in graph.services.items()
         }
+        self._models = {model.service.name: model for model in graph.models.values()}
         self._layouts = {name: value_layout(view) for name, view in graph.views.items()}
+        self._clock: int | None = None
 
     def warm_up(self) -> None:
         """Loads champions and hooks and uses each once, so that no request pays for it.
 
         Raises:
             UsageError: a hook cannot be imported.
+            StoreError: MLflow does not answer, or a champion does not fit its service.
         """
         for service in self.graph.services.values():
             for computation in service.computations:
                 if isinstance(computation, OnDemand):
                     load_hook(computation.hook)
-        for name in self.graph.models:
-            champion = self._champion(name)
-            if champion is not None:
-                nothing = {column: [float("nan")] for column in champion.inputs}
-                probabilities(champion.estimator, pd.DataFrame(nothing))
+        self.champions.refresh()
+        self.champions.follow()
 
     def close(self) -> None:
         """Gives the connections back."""
+        self.champions.close()
         self.store.close()
 
-    def champions(self) -> dict[str, str | None]:
-        """Model to the version that decides; None where none is loaded."""
-        loaded = {name: one.version for name, one in self._champions.items()}
-        return {name: loaded.get(name) for name in self.graph.models}
+    def fetch(self, questions: Sequence[Question]) -> Fetched:
+        """What Redis holds for a batch, in one round trip; waits for the socket."""
+        keys: dict[str, None] = {}
+        views: dict[str, None] = {}
+        for question in questions:
+            for view in self.graph.service(question.service).views:
+                keys[self._key(view, question.keys)] = None
+                views[view.name] = None
+        try:
+            page = self.store.read(list(views), list(keys))
+        except StoreError as error:
+            return Fetched(_NOTHING, {}, away=error)
+        return Fetched(page, dict(zip(keys, page.values, strict=True)))
 
-    def features(self, question: Question) -> Served:
-        """The features of one request.
+    def answer(self, questions: Sequence[Question], fetched: Fetched) -> list[Outcome]:
+        """The answer to each question, or what is wrong with it."""
+        outcomes: list[Outcome | None] = [None] * len(questions)
+        asked: dict[str, list[tuple[int, Asked]]] = {}
+        for place, question in enumerate(questions):
+            try:
+                found = self._asked(question, fetched)
+            except FeldsparError as error:
+                outcomes[place] = error
+                continue
+            asked.setdefault(question.service, []).append((place, found))
+        for service, rows in asked.items():
+            places = [place for place, _ in rows]
+            group = [questions[place] for place in places]
+            answers = self._group(service, group, [one for _, one in rows], fetched)
+            for place, outcome in zip(places, answers, strict=True):
+                outcomes[place] = outcome
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def one(self, question: Question) -> Served | Scored:
+        """The answer to one question, on its own.
 
         Raises:
-            UnknownEntityError: a service that is asked by keys knows nothing of them.
-            UsageError: T is earlier than what Redis keeps.
-            StoreError: Redis does not answer, or holds nothing yet.
+            FeldsparError: what is wrong with it.
         """
-        service = self.graph.service(question.service)
-        page = self.store.read(
-            [view.name for view in service.views],
-            [self._key(view, question.keys) for view in service.views],
-        )
-        at = self._clock(question, page)
-        _check_pushed(page, service, at)
-        stored = {
-            view.name: None if value is None else unpack(self._layouts[view.name], value)
-            for view, value in zip(service.views, page.values, strict=True)
-        }
-        answer = self._readers[service.name].answer(question.values, stored, at)
-        if not answer.found and service.event is None:
-            raise UnknownEntityError(f"{service.entities[0].capitalize()} features not found")
-        versions = {name: cursor.version for name, cursor in page.cursors.items()}
-        return Served(question, at, answer, versions)
-
-    def score(self, question: Question) -> Scored:
-        """The champion's answer to one request.
-
-        Raises:
-            StoreError: there is no champion yet; else as ``features``.
-        """
-        model = self.graph.model_of(question.service)
-        champion = self._champion(model.name)
-        if champion is None:
-            raise StoreError(
-                f"model {model.name} has no champion in namespace "
-                f"{self.environment.namespace!r} yet",
-                hint="train one: feldspar apply",
-            )
-        served = self.features(question)
-        rows = model_input(served.answer.table, champion.inputs)
-        columns = answer_columns(model.spec.answer, probabilities(champion.estimator, rows))
-        answer = {name: column[0].item() for name, column in columns.items()}
-        return Scored(served, model.name, champion.version, champion.inputs, answer)
+        (outcome,) = self.answer([question], self.fetch([question]))
+        if isinstance(outcome, FeldsparError):
+            raise outcome
+        return outcome
 
     def pushed(self) -> tuple[datetime | None, dict[str, bool]]:
         """The data clock, and for each pushed view whether it is of our definition."""
@@ -159,34 +181,116 @@ class Backend:
         }
         return (None if page.clock is None else from_micros(page.clock)), current
 
-    def _champion(self, model: str) -> Champion | None:
-        """The loaded champion; one that was not there is looked for again after some seconds."""
-        if model in self._champions:
-            return self._champions[model]
-        now = time.monotonic()
-        if now - self._tried.get(model, -_SECONDS_BETWEEN_TRIES) < _SECONDS_BETWEEN_TRIES:
-            return None
-        self._tried[model] = now
-        found = self._experiments.champion(model)
-        if found is not None:
-            _check_inputs(self.graph.model(model), found)
-            self._champions[model] = found
-        return found
+    def _asked(self, question: Question, fetched: Fetched) -> Asked:
+        """What the reader needs for one question.
+
+        Raises:
+            UnknownEntityError: a service that is asked by keys knows nothing of them.
+            UsageError: T is earlier than what Redis keeps.
+            StoreError: Redis does not answer and the service has no fallback; it holds nothing
+                yet; there is no champion; a value is of another definition.
+        """
+        service = self.graph.service(question.service)
+        if question.scored:
+            self._champion(service.name)
+        if fetched.away is not None:
+            if service.fallback is None:
+                raise fetched.away
+            nothing = {view.name: None for view in service.views}
+            return Asked(question.values, nothing, self._time(question, self._clock))
+        if fetched.page.clock is not None:
+            self._clock = fetched.page.clock
+        at = self._time(question, fetched.page.clock)
+        _check_pushed(fetched.page, service, at)
+        stored = {}
+        for view in service.views:
+            value = fetched.values[self._key(view, question.keys)]
+            stored[view.name] = None if value is None else unpack(self._layouts[view.name], value)
+        if service.event is None and not any(one is not None for one in stored.values()):
+            raise UnknownEntityError(f"{service.entities[0].capitalize()} features not found")
+        return Asked(question.values, stored, at)
+
+    def _group(
+        self, name: str, questions: Sequence[Question], asked: Sequence[Asked], fetched: Fetched
+    ) -> list[Outcome]:
+        """Answers to questions of one service."""
+        try:
+            answers = self._readers[name].answers(asked)
+            return self._outcomes(name, questions, answers, fetched)
+        except FeldsparError as error:
+            if len(questions) == 1 or not isinstance(error, HookError):
+                return [error] * len(questions)
+            # whose row it was is found by asking alone
+            return [
+                self._group(name, [question], [one], fetched)[0]
+                for question, one in zip(questions, asked, strict=True)
+            ]
+
+    def _outcomes(
+        self, name: str, questions: Sequence[Question], answers: Answers, fetched: Fetched
+    ) -> list[Outcome]:
+        views = self.graph.service(name).views
+        versions = {
+            view.name: fetched.page.cursors[view.name].version
+            for view in views
+            if view.name in fetched.page.cursors
+        }
+        degraded = fetched.away is not None
+        served = [
+            Served(question, answer.t, answer, versions, degraded)
+            for question, answer in zip(questions, answers.each, strict=True)
+        ]
+        places = [place for place, question in enumerate(questions) if question.scored]
+        outcomes: list[Outcome] = [*served]
+        if places:
+            for place, scored in zip(
+                places, self._scored(name, served, places, answers), strict=True
+            ):
+                outcomes[place] = scored
+        return outcomes
+
+    def _scored(
+        self, name: str, served: Sequence[Served], places: Sequence[int], answers: Answers
+    ) -> Iterable[Scored]:
+        model, champion = self._champion(name)
+        table = answers.table if len(places) == len(served) else answers.table.take(places)
+        rows = model_input(table, champion.inputs)
+        probability = probabilities(champion.estimator, rows)
+        columns = answer_columns(model.spec.answer, probability)
+        wanted = [served[place].question.reasons for place in places]
+        why = reasons(champion, rows, probability, most=wanted)
+        values = zip(*(column.tolist() for column in columns.values()), strict=True)
+        for place, row, because in zip(places, values, why, strict=True):
+            answer = dict(zip(columns, row, strict=True))
+            yield Scored(
+                served[place], model.name, champion.version, champion.inputs, answer, because
+            )
+
+    def _champion(self, service: str) -> tuple[Model, Champion]:
+        model = self._models.get(service) or self.graph.model_of(service)
+        champion = self.champions.get(model.name)
+        if champion is None:
+            raise StoreError(
+                f"model {model.name} has no champion in namespace "
+                f"{self.environment.namespace!r} yet",
+                hint="train one: feldspar apply",
+            )
+        return model, champion
 
     def _key(self, view: View, keys: Mapping[str, Any]) -> str:
         return self.store.key(view.entity, [keys[key] for key in view.keys], view.name)
 
-    def _clock(self, question: Question, page: Page) -> int:
+    def _time(self, question: Question, clock: int | None) -> int:
         if question.at is not None:
             return question.at
-        event = _request_event(self.graph, self.graph.service(question.service))
+        event = self._events[question.service]
         if event is not None:
             return int(question.values[event.time])
         if self.environment.clock == "wall":
             return to_micros(utc_now())
-        if page.clock is None:
+        if clock is None:
             raise _nothing_pushed(self.environment.namespace)
-        return page.clock
+        return clock
 
 
 def _request_event(graph: Graph, service: Service) -> RequestEvent | None:
@@ -195,9 +299,10 @@ def _request_event(graph: Graph, service: Service) -> RequestEvent | None:
 
 
 def _check_pushed(page: Page, service: Service, at: int) -> None:
-    if service.views and not page.cursors:
+    cursors = [page.cursors[view.name] for view in service.views if view.name in page.cursors]
+    if service.views and not cursors:
         raise _nothing_pushed(service.name)
-    floor = max((cursor.floor for cursor in page.cursors.values()), default=at)
+    floor = max((cursor.floor for cursor in cursors), default=at)
     if at < floor:
         raise UsageError(
             f"features of {service.name} are served from {from_micros(floor).isoformat()} on; "
@@ -208,14 +313,3 @@ def _check_pushed(page: Page, service: Service, at: int) -> None:
 
 def _nothing_pushed(what: str) -> StoreError:
     return StoreError(f"Redis holds no features of {what} yet", hint="feldspar apply")
-
-
-def _check_inputs(model: Model, champion: Champion) -> None:
-    known = {one.name for one in model.service.outputs}
-    lacks = [name for name in champion.inputs if name not in known]
-    if lacks:
-        raise StoreError(
-            f"champion {champion.version} of model {model.name} reads {lacks[0]!r}, "
-            f"which service {model.service.name} no longer has",
-            hint="train anew: feldspar apply",
-        )

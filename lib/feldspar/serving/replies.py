@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from feldspar.errors import FeldsparError
 from feldspar.serving.backend import Scored, Served
-from feldspar.times import from_micros
+from feldspar.serving.requests import Question
+from feldspar.times import MICROS_A_SECOND, from_micros
 
 
 class Reply(BaseModel):
@@ -25,12 +26,34 @@ class Reply(BaseModel):
     stale: list[str] = Field(description="those of them whose last value has outlived its ttl")
     feature_ages: dict[str, float | None] = Field(description="seconds by view; null: nothing")
     versions: dict[str, int] = Field(description="gold version that each view was pushed from")
+    degraded: bool = Field(description="Redis was away: answered without what it stores")
 
 
 class FeaturesReply(Reply):
     """Features by name, as models see them."""
 
     features: dict[str, Any]
+
+
+class Several(BaseModel):
+    """The answers to several rows of one request, in their order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answers: list[dict[str, Any]] = Field(
+        description="each as if it were asked alone, or its keys and the error"
+    )
+
+
+class Reasoned(BaseModel):
+    """One feature that moved a score."""
+
+    model_config = ConfigDict(frozen=True)
+
+    feature: str
+    value: float
+    moved: float = Field(description="probability less what it would be if this were unknown")
+    text: str
 
 
 class ScoreReply(Reply):
@@ -63,6 +86,7 @@ class ScoreReply(Reply):
     credit_score: int | None = Field(default=None, description="300 to 850")
     risk_level: str | None = Field(default=None, description="LOW above 700, MEDIUM above 600")
     features_used: list[str]
+    reasons: list[Reasoned] | None = Field(default=None, description="where they were asked for")
 
 
 class Health(BaseModel):
@@ -76,43 +100,106 @@ class Health(BaseModel):
     redis: str
     clock: datetime | None = Field(description="newest event pushed; wall clocks need none")
     models: dict[str, str | None] = Field(description="champion's version; null: none yet")
+    problems: dict[str, str] = Field(description="why a newer champion does not answer")
     views: dict[str, Literal["current", "other definition", "not pushed"]]
 
 
-def features_reply(served: Served, clock: Literal["wall", "data"]) -> FeaturesReply:
-    """The answer of /features."""
-    features = {name: plain(value) for name, value in served.answer.features.items()}
-    return FeaturesReply(**_head(served, clock), features=features)
+class Readiness(BaseModel):
+    """Whether requests should be sent here."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ready: bool
+    models_absent: list[str]
 
 
-def score_reply(scored: Scored, clock: Literal["wall", "data"]) -> ScoreReply:
-    """The answer of /score."""
-    return ScoreReply(
-        **_head(scored.served, clock),
-        **scored.answer,
-        model=scored.model,
-        model_version=scored.version,
-        features_used=list(scored.inputs),
+class ServiceInfo(BaseModel):
+    """A service that can be asked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    entities: list[str]
+    keys: list[str]
+    event: str | None = Field(description="table whose row is the request; null: asked by keys")
+    fallback: str | None
+    features: dict[str, str] = Field(description="name to type")
+
+
+class ViewInfo(BaseModel):
+    """A view, and how fresh Redis is of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    entity: str
+    keys: list[str]
+    kind: Literal["plain", "windowed"]
+    ttl: str | None
+    freshness: str | None = Field(description="how old the newest event may be")
+    features: dict[str, str]
+    pushed_version: int | None = Field(default=None, description="of gold; absent: not pushed")
+    pushed_at: datetime | None = None
+    age_seconds: float | None = Field(default=None, description="since the clock of that push")
+
+
+class Catalogue(BaseModel):
+    """What there is to ask for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    redis: str
+    services: dict[str, ServiceInfo]
+    views: dict[str, ViewInfo]
+
+
+class Refusal(BaseModel):
+    """Why a request got no answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    detail: str
+    hint: str | None = None
+    errors: list[dict[str, str]] | None = Field(
+        default=None, description="of a body that is not as described: where and what"
     )
 
 
-def plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def features_reply(served: Served, clock: str) -> dict[str, Any]:
+    """The fields of ``FeaturesReply``."""
+    return {**_head(served, clock), "features": served.answer.features}
+
+
+def score_reply(scored: Scored, clock: str) -> dict[str, Any]:
+    """The fields of ``ScoreReply``."""
+    reply = {
+        **_head(scored.served, clock),
+        **scored.answer,
+        "model": scored.model,
+        "model_version": scored.version,
+        "features_used": scored.inputs,
+    }
+    if scored.reasons:
+        reply["reasons"] = [{**asdict(one), "text": one.text} for one in scored.reasons]
+    return reply
+
+
+def refused_reply(question: Question, error: FeldsparError) -> dict[str, Any]:
+    """What stands for one answer of several that could not be given."""
+    return {**question.keys, "error": error.message, **({"hint": error.hint} if error.hint else {})}
 
 
 def _head(served: Served, clock: str) -> dict[str, Any]:
+    answer = served.answer
     return {
         **served.question.keys,
         "service": served.question.service,
         "timestamp": from_micros(served.at),
         "clock": clock,
-        "missing": list(served.answer.missing),
-        "stale": list(served.answer.stale),
-        "feature_ages": _seconds(served.answer.ages),
-        "versions": dict(served.versions),
+        "missing": answer.missing,
+        "stale": answer.stale,
+        "feature_ages": {
+            name: None if one is None else (answer.t - one) / MICROS_A_SECOND
+            for name, one in answer.newest.items()
+        },
+        "versions": served.versions,
+        "degraded": served.degraded,
     }
-
-
-def _seconds(ages: Mapping[str, timedelta | None]) -> dict[str, float | None]:
-    return {name: None if age is None else age.total_seconds() for name, age in ages.items()}

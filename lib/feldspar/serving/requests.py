@@ -5,12 +5,20 @@ Types are strict: "12" is no number, an instant without a zone is refused, an un
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+)
 from pydantic.json_schema import WithJsonSchema
 
 from feldspar.errors import UsageError
@@ -19,6 +27,9 @@ from feldspar.graph.view import Service
 from feldspar.spec.types import BIGINT_MAX, BIGINT_MIN, INT_MAX, INT_MIN, ColumnType
 from feldspar.times import EPOCH, parse_instant, to_micros
 
+MOST_ROWS = 1_000
+"""Entities or events of one request."""
+MOST_REASONS = 20
 _EXAMPLES: Mapping[ColumnType, Any] = {
     ColumnType.BOOLEAN: True,
     ColumnType.INT: 1,
@@ -51,6 +62,7 @@ Instant = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 _Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+_EVENT = "the row being scored"
 _TYPES: Mapping[ColumnType, Any] = {
     ColumnType.BOOLEAN: Annotated[bool, Field(strict=True)],
     ColumnType.INT: Annotated[int, Field(strict=True, ge=INT_MIN, le=INT_MAX)],
@@ -72,6 +84,14 @@ class Request(BaseModel):
     )
 
 
+class ScoreRequest(Request):
+    """What a request for a score may say besides."""
+
+    reasons: Annotated[int, Field(strict=True, ge=0, le=MOST_REASONS)] = Field(
+        default=0, description="how many features that moved the score most are named"
+    )
+
+
 @dataclass(frozen=True)
 class Question:
     """A checked request to one service.
@@ -81,12 +101,16 @@ class Question:
         values: every column of ``Service.request``; timestamps in microseconds, dates in days.
         keys: the entity's key columns as they were sent, for look-up and answer.
         at: T in microseconds, None: decided by event or clock.
+        scored: whether the champion is asked too.
+        reasons: how many features that moved the score are named.
     """
 
     service: str
     values: Mapping[str, Any]
     keys: Mapping[str, Any]
     at: int | None
+    scored: bool = False
+    reasons: int = 0
 
 
 def event_columns(graph: Graph, service: Service) -> tuple[str, str] | None:
@@ -97,81 +121,134 @@ def event_columns(graph: Graph, service: Service) -> tuple[str, str] | None:
     return table.spec.key[0], table.source.event_time
 
 
-def request_model(graph: Graph, services: Mapping[str, Service], *, default: str) -> type[Request]:
-    """One model for requests to any of ``services``: a service's event, or its keys.
+class RequestModels:
+    """The pydantic models of a graph's services, so that OpenAPI says exactly what is accepted.
 
     Args:
-        graph: says which columns must be there.
-        services: by name.
-        default: the service that is meant where none is named.
+        graph: says which columns there are.
+        base: what else a request may say.
     """
-    names = tuple(services)
-    fields: dict[str, Any] = {
-        "service": (Literal[names], Field(default=default, description="which features or model"))
-    }
-    events: list[type[BaseModel]] = []
-    for service in services.values():
-        types = dict(service.request)
+
+    def __init__(self, graph: Graph, base: type[Request]) -> None:
+        self._graph = graph
+        self._base = base
+        self._kind = "score" if issubclass(base, ScoreRequest) else "features"
+
+    def any_of(self, services: Mapping[str, Service], *, default: str) -> Any:
+        """One question to any of ``services``, told apart by their names.
+
+        Args:
+            services: by name.
+            default: the service that is meant where none is named.
+        """
+        variants = {}
+        for name, service in services.items():
+            named = Field(default=name) if name == default else Field()
+            fields = {"service": (Literal[name], named), **self._row(service)}
+            example = _example(self._graph, service)
+            if name != default:
+                example = {"service": name, **example}
+            variants[name] = self._model(f"any_{self._kind}_{name}", fields, example=example)
+        return _one_of(variants, lambda sent: sent.get("service", default))
+
+    def of(self, service: Service) -> Any:
+        """One question to a service, or up to ``MOST_ROWS`` at once."""
+        name = f"{service.name}_{self._kind}"
+        example = _example(self._graph, service)
+        one = self._model(name, self._row(service), example=example)
+        row: Any = self._several(service)
+        rows = Annotated[list[row], Field(min_length=1, max_length=MOST_ROWS)]
+        key = several_field(service)
+        shown = {key: [example.get("event", example)]}
+        several = self._model(f"{name}_several", {key: (rows, ...)}, example=shown)
+        return _one_of(
+            {"one": one, "several": several}, lambda sent: "several" if key in sent else "one"
+        )
+
+    def _row(self, service: Service) -> dict[str, Any]:
+        """The fields that say which row: the keys, or the event."""
         if service.event is not None:
-            events.append(_event_model(graph, service))
-            continue
-        for key in service.keys:
-            kind = _TYPES[types[key]]
-            fields[key] = (kind | None, Field(default=None, description=f"of {service.name}"))
-    if events:
-        union: Any = events[0]
-        for one in events[1:]:
-            union = union | one
-        fields["event"] = (union | None, Field(default=None, description="the row being scored"))
-    examples: Any = [_example(graph, service, default=default) for service in services.values()]
-    config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": examples})
-    model: type[Request] = create_model("ServiceRequest", __base__=Request, **fields)
-    model.model_config = {**Request.model_config, **config}
-    model.model_rebuild(force=True)
-    return model
+            return {"event": (_event_model(self._graph, service), Field(description=_EVENT))}
+        types = dict(service.request)
+        return {key: (_TYPES[types[key]], ...) for key in service.keys}
+
+    def _several(self, service: Service) -> type[BaseModel]:
+        if service.event is not None:
+            return _event_model(self._graph, service)
+        config = ConfigDict(extra="forbid", frozen=True)
+        return create_model(f"{service.name}_keys", __config__=config, **self._row(service))
+
+    def _model(self, name: str, fields: Mapping[str, Any], *, example: Any) -> Any:
+        model = create_model(name, __base__=self._base, **fields)
+        model.model_config["json_schema_extra"] = {"examples": [example]}
+        model.model_rebuild(force=True)
+        return model
 
 
-def question(request: Request, services: Mapping[str, Service]) -> Question:
-    """What a valid request asks.
+def several_field(service: Service) -> str:
+    """The field of a request that brings several rows."""
+    return "entities" if service.event is None else "events"
 
-    Raises:
-        UsageError: keys where an event is needed, the other way round, or an incomplete key.
-    """
-    sent = {name: getattr(request, name) for name in type(request).model_fields}
-    service = services[sent.pop("service")]
-    at, event = sent.pop("at"), sent.pop("event", None)
-    given = {name: value for name, value in sent.items() if value is not None}
+
+def questions(request: Request, service: Service, *, scored: bool) -> list[Question]:
+    """What a valid request to one service asks, a question a row."""
+    several = getattr(request, several_field(service), None)
+    asked = _Asked.of(request, scored=scored)
     if service.event is None:
-        values = _keys(service, given, event=event)
-    else:
-        values = _event(service, given, event=event)
-    stored = {name: _stored(value) for name, value in values.items()}
-    keys = {key: values[key] for key in service.keys}
-    return Question(service.name, stored, keys, None if at is None else to_micros(at))
+        rows = [request] if several is None else several
+        return [
+            asked.question(service, {key: getattr(one, key) for key in service.keys})
+            for one in rows
+        ]
+    events = [getattr(request, "event")] if several is None else several  # noqa: B009
+    return [asked.question(service, _columns(one)) for one in events]
 
 
-def _keys(service: Service, given: Mapping[str, Any], *, event: Any) -> dict[str, Any]:
-    strange = [name for name in given if name not in service.keys]
-    absent = [key for key in service.keys if key not in given]
-    if event is not None or strange:
-        what = "an event" if event is not None else strange[0]
-        raise UsageError(f"{service.name} is asked by {', '.join(service.keys)}, not by {what}")
-    if absent:
-        raise UsageError(f"{service.name} needs {absent[0]}")
-    return {name: given.get(name) for name, _ in service.request}
+def is_several(request: Request, service: Service) -> bool:
+    """Whether a request to one service brings a list, be it of one."""
+    return hasattr(request, several_field(service))
 
 
-def _event(service: Service, given: Mapping[str, Any], *, event: Any) -> dict[str, Any]:
-    if given:
-        text = f"{service.name} is asked by an event; put {next(iter(given))} into it"
-        raise UsageError(text)
-    if event is None:
-        raise UsageError(f"{service.name} needs the event to score: a row of {service.event}")
-    values: dict[str, Any] = event.model_dump()
-    unfit = set(values) ^ {name for name, _ in service.request}
-    if unfit:
-        raise UsageError(f"this event is none of {service.event}: {', '.join(sorted(unfit))}")
-    return values
+@dataclass(frozen=True)
+class _Asked:
+    """What holds for every question of a request."""
+
+    at: int | None
+    scored: bool
+    reasons: int
+
+    @staticmethod
+    def of(request: Request, *, scored: bool) -> _Asked:
+        at = None if request.at is None else to_micros(request.at)
+        return _Asked(at, scored, request.reasons if isinstance(request, ScoreRequest) else 0)
+
+    def question(self, service: Service, values: Mapping[str, Any]) -> Question:
+        stored = {name: _stored(values.get(name)) for name, _ in service.request}
+        keys = {key: values[key] for key in service.keys}
+        return Question(service.name, stored, keys, self.at, self.scored, self.reasons)
+
+
+def _columns(model: BaseModel) -> dict[str, Any]:
+    return {name: getattr(model, name) for name in type(model).model_fields}
+
+
+def _one_of(variants: Mapping[str, Any], which: Callable[[Any], Any]) -> Any:
+    """A union whose variant is chosen before anything is checked: its errors are the only ones."""
+    models = list(variants.values())
+    if len(models) == 1:
+        return models[0]
+    tagged = [Annotated[model, Tag(name)] for name, model in variants.items()]
+    union: Any = tagged[0]
+    for one in tagged[1:]:
+        union = union | one
+
+    def tag(sent: Any) -> Any:
+        return which(sent) if isinstance(sent, dict) else None
+
+    words = ", ".join(variants)
+    error = f"no such variant; there are: {words}"
+    chosen = Discriminator(tag, custom_error_type="variant", custom_error_message=error)
+    return Annotated[union, chosen]
 
 
 def _event_model(graph: Graph, service: Service) -> type[BaseModel]:
@@ -191,14 +268,12 @@ def _event_model(graph: Graph, service: Service) -> type[BaseModel]:
     return model
 
 
-def _example(graph: Graph, service: Service, *, default: str) -> dict[str, Any]:
-    named = {} if service.name == default else {"service": service.name}
+def _example(graph: Graph, service: Service) -> dict[str, Any]:
     values = {name: _EXAMPLES[kind] for name, kind in service.request}
     if service.event is None:
-        return {**named, **{key: values[key] for key in service.keys}}
+        return {key: values[key] for key in service.keys}
     columns = graph.table(service.event).spec.columns
-    needed = {name: value for name, value in values.items() if not columns[name].optional}
-    return {**named, "event": needed}
+    return {"event": {name: one for name, one in values.items() if not columns[name].optional}}
 
 
 def _stored(value: Any) -> Any:

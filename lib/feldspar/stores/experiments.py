@@ -36,6 +36,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 import mlflow
 import mlflow.sklearn
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
@@ -165,7 +166,7 @@ class Experiments:
     def log_training(self, record: TrainingRecord) -> Logged:
         """Logs a run and registers its model as a new version, without a decision yet."""
         name = registered_model(self.namespace, record.model)
-        with self._client() as client:
+        with self._client() as client, self._current():
             experiment = self._experiment(client, name)
             with mlflow.start_run(experiment_id=experiment) as run:
                 client.set_tag(run.info.run_id, CUT, str(record.cut))
@@ -202,8 +203,13 @@ class Experiments:
                 return None
             metrics = client.get_run(str(found.run_id)).data.metrics
             with tempfile.TemporaryDirectory(prefix="feldspar-model-") as folder:
-                uri = f"models:/{name}/{found.version}"
-                estimator = mlflow.sklearn.load_model(uri, dst_path=folder)
+                place = download_artifacts(
+                    artifact_uri=f"models:/{name}/{found.version}",
+                    dst_path=folder,
+                    tracking_uri=self.tracking_uri,
+                    registry_uri=self.tracking_uri,
+                )
+                estimator = mlflow.sklearn.load_model(place)
         return Champion(
             name=model,
             version=str(found.version),
@@ -266,16 +272,24 @@ class Experiments:
 
     @contextmanager
     def _client(self) -> Iterator[MlflowClient]:
-        """A client; what MLflow raises becomes a StoreError, what it chats is not shown."""
+        """A client; what MLflow raises becomes a StoreError, what it chats is not shown.
+
+        It does not say where MLflow's fluent functions look: several threads may have one each.
+        """
         self.probe()
         with _quiet():
-            mlflow.set_tracking_uri(self.tracking_uri)
-            mlflow.set_registry_uri(self.tracking_uri)
             try:
                 yield MlflowClient(self.tracking_uri, self.tracking_uri)
             except MlflowException as error:
                 text = f"MLflow at {_masked(self.tracking_uri)}: {error.message}"
                 raise StoreError(text, hint="see: feldspar doctor") from error
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """Makes this the place that MLflow's fluent functions mean: one thread at a time."""
+        mlflow.set_tracking_uri(self.tracking_uri)
+        mlflow.set_registry_uri(self.tracking_uri)
+        yield
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
         found = client.get_experiment_by_name(name)

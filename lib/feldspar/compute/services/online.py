@@ -1,7 +1,8 @@
-"""Features of one request at one T, from what the online store holds of its entities.
+"""Features of requests, each at its T, from what the online store holds of their entities.
 
 The same meaning as ``batch``: the stored rows are chosen, the stored events folded, and computed
-features come from ``arrow.complete``, which batches use too. Reads nothing itself.
+features come from ``arrow.complete``, which batches use too. Requests that are answered together
+share what a computation costs whatever its number of rows. Reads nothing itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pyarrow as pa
 from feldspar.compute.expressions.arrow import arrow_type
 from feldspar.compute.expressions.online import compile_row
 from feldspar.compute.pit.online import read_at
-from feldspar.compute.services.arrow import complete
+from feldspar.compute.services.arrow import Completer
 from feldspar.compute.services.plans import aggregations, folds_own
 from feldspar.compute.windows.online import Events, OnlineFold, OwnEvent
 from feldspar.compute.windows.rule import WindowRule
@@ -67,24 +68,62 @@ class RequestEvent:
 
 
 @dataclass(frozen=True, eq=False)
+class Asked:
+    """One request to a service.
+
+    Attributes:
+        request: every column of ``service.request``; timestamps in microseconds, dates in days
+            since the epoch.
+        stored: view to its ``PackedRow``s, ``Events`` or ``Tiled``; None where nothing is.
+        t: when, microseconds.
+    """
+
+    request: Mapping[str, Any]
+    stored: Mapping[str, Any]
+    t: int
+
+
+@dataclass(frozen=True, eq=False)
 class Answer:
     """The features of a service for one request.
 
     Attributes:
-        table: one row with all columns that a model may read.
         features: output column to value.
         found: whether the store held anything of the entities.
         missing: outputs without a value.
         stale: outputs of views whose stored row has outlived its ttl, part of ``missing``.
-        ages: view to the age of what counted at T; None where nothing did.
+        newest: view to the event time of the newest thing that counted, microseconds; None where
+            nothing did.
+        t: when, microseconds.
     """
 
-    table: pa.Table
     features: Mapping[str, Any]
     found: bool
     missing: tuple[str, ...]
     stale: tuple[str, ...]
-    ages: Mapping[str, timedelta | None]
+    newest: Mapping[str, int | None]
+    t: int
+
+    @property
+    def ages(self) -> dict[str, timedelta | None]:
+        """View to the age of what counted at T; None where nothing did."""
+        return {
+            name: None if one is None else (self.t - one) * MICROSECOND
+            for name, one in self.newest.items()
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The features of n requests.
+
+    Attributes:
+        table: n rows with all columns that a model may read.
+        each: the answer to each request, in order.
+    """
+
+    table: pa.Table
+    each: tuple[Answer, ...]
 
 
 def read_plain(view: PlainView, rows: Sequence[PackedRow], t: int) -> Reading:
@@ -162,63 +201,72 @@ class ServiceReader:
             for view in service.views
             if event is not None and view.table == service.event
         }
+        self._request = [(name, arrow_type(kind)) for name, kind in service.request]
+        self._stored = [
+            (view.name, feature_column(view.name, feature), arrow_type(kind))
+            for view in service.views
+            for feature, kind in view.feature_types().items()
+        ]
+        self._names = [one.name for one in service.outputs]
+        self._views = [one.reference.partition(".")[0] for one in service.outputs]
+        self._complete = Completer(service)
 
     def answer(self, request: Mapping[str, Any], stored: Mapping[str, Any], t: int) -> Answer:
-        """All features at ``t`` (microseconds).
-
-        Args:
-            request: every column of ``service.request``; timestamps in microseconds, dates in
-                days since the epoch.
-            stored: view to its ``PackedRow``s, ``Events`` or ``Tiled``; None where nothing is.
-            t: when.
+        """All features at ``t`` (microseconds) for one request; see ``Asked``.
 
         Raises:
             HookError: an on-demand function failed.
         """
-        readings = {
-            view.name: self._read(view, request, stored[view.name], t)
-            for view in self.service.views
-        }
-        table = complete(self._table(request, readings), self.service)
-        features = {one.name: table.column(one.name)[0].as_py() for one in self.service.outputs}
-        missing = tuple(name for name, value in features.items() if value is None)
+        return self.answers([Asked(request, stored, t)]).each[0]
+
+    def answers(self, asked: Sequence[Asked]) -> Answers:
+        """All features for n requests; each is what it would be alone.
+
+        Raises:
+            HookError: an on-demand function failed.
+        """
+        readings = [
+            {view.name: self._read(view, one) for view in self.service.views} for one in asked
+        ]
+        table = self._complete(self._table(asked, readings))
+        columns = [table.column(name).to_pylist() for name in self._names]
+        rows = zip(*columns, strict=True) if columns else [()] * len(asked)
+        each = map(self._answer, asked, readings, rows)
+        return Answers(table, tuple(each))
+
+    def _answer(
+        self, asked: Asked, readings: Mapping[str, Reading], values: Sequence[Any]
+    ) -> Answer:
         expired = {name for name, one in readings.items() if one.state == "expired"}
+        absent = [place for place, value in enumerate(values) if value is None]
         return Answer(
-            table=table,
-            features=features,
-            found=any(value is not None for value in stored.values()),
-            missing=missing,
-            stale=tuple(
-                one.name
-                for one in self.service.outputs
-                if one.name in missing and one.reference.partition(".")[0] in expired
-            ),
-            ages={
-                name: None if one.newest is None else (t - one.newest) * MICROSECOND
-                for name, one in readings.items()
-            },
+            features=dict(zip(self._names, values, strict=True)),
+            found=any(value is not None for value in asked.stored.values()),
+            missing=tuple(self._names[place] for place in absent),
+            stale=tuple(self._names[place] for place in absent if self._views[place] in expired),
+            newest={name: one.newest for name, one in readings.items()},
+            t=asked.t,
         )
 
-    def _read(self, view: View, request: Mapping[str, Any], stored: Any, t: int) -> Reading:
+    def _read(self, view: View, asked: Asked) -> Reading:
+        stored, t = asked.stored[view.name], asked.t
         if isinstance(view, PlainView):
             return read_plain(view, stored or (), t)
         own = None
         # the request's event is an event of its own table's views alone
         if self._event is not None and view.name in self._own:
             functions = self._own[view.name]
-            arguments = {name: function(request) for name, function in functions.items()}
-            own = OwnEvent(request[self._event.event_id], arguments)
+            arguments = {name: function(asked.request) for name, function in functions.items()}
+            own = OwnEvent(asked.request[self._event.event_id], arguments)
         return self._windows[view.name].read(stored, t, own)
 
-    def _table(self, request: Mapping[str, Any], readings: Mapping[str, Reading]) -> pa.Table:
+    def _table(self, asked: Sequence[Asked], readings: Sequence[Mapping[str, Reading]]) -> pa.Table:
         columns = {
-            name: pa.array([request[name]], arrow_type(kind)) for name, kind in self.service.request
+            name: pa.array([one.request[name] for one in asked], kind)
+            for name, kind in self._request
         }
-        for view in self.service.views:
-            values = readings[view.name].values
-            for feature, kind in view.feature_types().items():
-                name = feature_column(view.name, feature)
-                columns[name] = pa.array([values[name]], arrow_type(kind))
+        for view, name, kind in self._stored:
+            columns[name] = pa.array([one[view].values[name] for one in readings], kind)
         return pa.table(columns)
 
 
