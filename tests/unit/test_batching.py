@@ -54,13 +54,23 @@ def test_what_waits_while_a_batch_runs_is_the_next_batch() -> None:
     assert [len(one) for one in recorder.batches] in ([4], [1, 3])
 
 
-def test_a_batch_is_bounded_and_a_large_ask_is_one_of_its_own() -> None:
+def test_a_large_ask_is_answered_in_turn_with_those_behind_it() -> None:
     recorder = Recorder()
 
-    answers = _run([[1, 2], [3, 4, 5], [6]], recorder, most=2)
+    answers = _run([[1, 2, 3, 4, 5], [6], [7, 8]], recorder, most=2)
 
-    assert answers == [[2, 4], [6, 8, 10], [12]]
-    assert recorder.batches == [[1, 2], [3, 4, 5], [6]]
+    assert answers == [[2, 4, 6, 8, 10], [12], [14, 16]]
+    assert recorder.batches == [[1, 2], [6, 7], [3, 4], [8, 5]]
+
+
+def test_what_is_left_of_a_failed_ask_is_not_asked() -> None:
+    recorder = Recorder()
+
+    answers = _run([[13, 1, 2, 3], [4]], recorder, most=2)
+
+    assert isinstance(answers[0], ValueError)
+    assert answers[1:] == [[8]]
+    assert recorder.batches == [[13, 1], [4]]
 
 
 def test_an_error_reaches_who_asked_and_the_next_batch_goes_on() -> None:

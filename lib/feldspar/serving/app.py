@@ -15,7 +15,7 @@ from feldspar.errors import FeldsparError, StoreError, UsageError
 from feldspar.serving.backend import Backend, UnknownEntityError
 from feldspar.serving.batching import Batcher
 from feldspar.serving.metrics import Measured, Metrics
-from feldspar.serving.requests import MOST_ROWS
+from feldspar.serving.requests import BATCH_ROWS
 from feldspar.serving.routes_services import add_services
 from feldspar.serving.routes_standing import add_standing
 from feldspar.serving.routing import refusal_of, refused
@@ -30,7 +30,7 @@ _STATUS: tuple[tuple[type[FeldsparError], int], ...] = (
 
 def create_app(backend: Backend) -> FastAPI:
     """The app of a backend; warm before it accepts requests, closed with it."""
-    batcher = Batcher(backend.fetch, backend.answer, most=MOST_ROWS)
+    batcher = Batcher(backend.fetch, backend.answer, most=BATCH_ROWS)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

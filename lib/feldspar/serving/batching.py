@@ -1,7 +1,8 @@
 """Requests that wait at the same time are answered together: one round trip, one call of a model.
 
 While a batch is under way, what comes in gathers for the next one; so batches grow with the load,
-and a lone request waits for nobody.
+and a lone request waits for nobody. An ask of many items is answered part by part, in turn with
+those that came after it, so that nobody waits for all of it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -23,7 +25,7 @@ class Batcher(Generic[Item, Found, Answer]):
     Args:
         fetch: what a batch needs from outside; runs in a thread, since it waits for a socket.
         answer: the answers to a batch and what was fetched for it, in the order of its items.
-        most: items of a batch; one ask with more of them is a batch of its own.
+        most: items of a batch.
     """
 
     def __init__(
@@ -39,17 +41,17 @@ class Batcher(Generic[Item, Found, Answer]):
         self._running: asyncio.Task[None] | None = None
 
     async def ask(self, items: Sequence[Item]) -> Sequence[Answer]:
-        """The answers to ``items``, in order.
+        """The answers to one item or more, in order.
 
         Raises:
             Exception: whatever fetching or answering raised.
         """
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[Sequence[Answer]] = loop.create_future()
-        self._waiting.append(_Ask(items, done))
+        ask: _Ask[Item, Answer] = _Ask(items, loop.create_future())
+        self._waiting.append(ask)
         if self._running is None:
             self._running = loop.create_task(self._run())
-        return await done
+        return await ask.done
 
     def close(self) -> None:
         """Ends the thread."""
@@ -57,35 +59,44 @@ class Batcher(Generic[Item, Found, Answer]):
 
     async def _run(self) -> None:
         try:
-            while self._waiting:
-                await self._one_batch(self._next())
+            while batch := self._next():
+                await self._one_batch(batch)
         finally:
             self._running = None
 
-    def _next(self) -> list[_Ask[Item, Answer]]:
-        batch = [self._waiting.popleft()]
-        size = len(batch[0].items)
-        while self._waiting and size + len(self._waiting[0].items) <= self._most:
-            batch.append(self._waiting.popleft())
-            size += len(batch[-1].items)
+    def _next(self) -> list[tuple[_Ask[Item, Answer], Sequence[Item]]]:
+        """Parts of asks, up to ``most`` items; what is left of an ask waits behind the others."""
+        batch: list[tuple[_Ask[Item, Answer], Sequence[Item]]] = []
+        left, again = self._most, []
+        while self._waiting and left:
+            ask = self._waiting.popleft()
+            if ask.done.done():
+                continue  # who asked went away, or a part of it failed
+            part = ask.items[ask.taken : ask.taken + left]
+            ask.taken += len(part)
+            left -= len(part)
+            batch.append((ask, part))
+            if ask.taken < len(ask.items):
+                again.append(ask)
+        self._waiting.extend(again)
         return batch
 
-    async def _one_batch(self, batch: Sequence[_Ask[Item, Answer]]) -> None:
-        items = [item for one in batch for item in one.items]
+    async def _one_batch(self, batch: Sequence[tuple[_Ask[Item, Answer], Sequence[Item]]]) -> None:
+        items = [item for _, part in batch for item in part]
         task = asyncio.ensure_future(self._answers(items))
         # waited for, not awaited: what it raises is told to whoever asked
         await asyncio.wait([task])
         error = task.exception()
-        at = 0
-        for one in batch:
+        answers = iter(()) if error is not None else iter(task.result())
+        for ask, part in batch:
+            ask.answers.extend(islice(answers, len(part)))
             # who went away meanwhile has cancelled its future
-            if one.done.done():
-                pass
-            elif error is not None:
-                one.done.set_exception(error)
-            else:
-                one.done.set_result(task.result()[at : at + len(one.items)])
-            at += len(one.items)
+            if ask.done.done():
+                continue
+            if error is not None:
+                ask.done.set_exception(error)
+            elif len(ask.answers) == len(ask.items):
+                ask.done.set_result(ask.answers)
 
     async def _answers(self, items: Sequence[Item]) -> Sequence[Answer]:
         loop = asyncio.get_running_loop()
@@ -94,9 +105,11 @@ class Batcher(Generic[Item, Found, Answer]):
 
 
 class _Ask(Generic[Item, Answer]):
-    """Items that are answered at once, and who waits for them."""
+    """Items of one caller, how many of them were taken into a batch, and what was answered."""
 
-    __slots__ = ("done", "items")
+    __slots__ = ("answers", "done", "items", "taken")
 
     def __init__(self, items: Sequence[Item], done: asyncio.Future[Sequence[Answer]]) -> None:
         self.items, self.done = items, done
+        self.taken = 0
+        self.answers: list[Answer] = []

@@ -29,6 +29,8 @@ from feldspar.times import EPOCH, parse_instant, to_micros
 
 MOST_ROWS = 1_000
 """Entities or events of one request."""
+BATCH_ROWS = 128
+"""Of all requests that are answered together: longer ones would keep the others waiting."""
 MOST_REASONS = 20
 _EXAMPLES: Mapping[ColumnType, Any] = {
     ColumnType.BOOLEAN: True,
