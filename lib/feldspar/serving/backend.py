@@ -115,7 +115,7 @@ class Backend:
         """
         service = self.graph.service(question.service)
         page = self.store.read(
-            [view.name for view in service.views],
+            [view.online_name for view in service.views],
             [self._key(view, question.keys) for view in service.views],
         )
         at = self._clock(question, page)
@@ -127,7 +127,11 @@ class Backend:
         answer = self._readers[service.name].answer(question.values, stored, at)
         if not answer.found and service.event is None:
             raise UnknownEntityError(f"{service.entities[0].capitalize()} features not found")
-        versions = {name: cursor.version for name, cursor in page.cursors.items()}
+        versions = {
+            view.name: page.cursors[view.online_name].version
+            for view in service.views
+            if view.online_name in page.cursors
+        }
         return Served(question, at, answer, versions)
 
     def score(self, question: Question) -> Scored:
@@ -152,9 +156,10 @@ class Backend:
 
     def pushed(self) -> tuple[datetime | None, dict[str, bool]]:
         """The data clock, and for each pushed view whether it is of our definition."""
-        page = self.store.read(list(self.graph.views), [])
+        views = {view.online_name: view for view in self.graph.views.values()}
+        page = self.store.read(list(views), [])
         current = {
-            name: cursor.definition == value_fingerprint(self.graph.view(name).definition)
+            views[name].name: cursor.definition == value_fingerprint(views[name].definition)
             for name, cursor in page.cursors.items()
         }
         return (None if page.clock is None else from_micros(page.clock)), current
@@ -174,7 +179,7 @@ class Backend:
         return found
 
     def _key(self, view: View, keys: Mapping[str, Any]) -> str:
-        return self.store.key(view.entity, [keys[key] for key in view.keys], view.name)
+        return self.store.key(view.entity, [keys[key] for key in view.keys], view.online_name)
 
     def _clock(self, question: Question, page: Page) -> int:
         if question.at is not None:
@@ -195,8 +200,10 @@ def _request_event(graph: Graph, service: Service) -> RequestEvent | None:
 
 
 def _check_pushed(page: Page, service: Service, at: int) -> None:
-    if service.views and not page.cursors:
-        raise _nothing_pushed(service.name)
+    # of a view that is only half there a window would count too little, and nobody would know
+    lacks = [view.name for view in service.views if view.online_name not in page.cursors]
+    if lacks:
+        raise _nothing_pushed(f"view {lacks[0]} by this definition")
     floor = max((cursor.floor for cursor in page.cursors.values()), default=at)
     if at < floor:
         raise UsageError(
