@@ -82,6 +82,15 @@ def value_fingerprint(definition: str) -> str:
     return fingerprint(f"{EVENTS_PACKING}:{definition}")
 
 
+def online_name(view: str, definition: str) -> str:
+    """What a view is called in Redis: values of two definitions lie side by side.
+
+    >>> online_name("customer_spend", "{}")
+    'customer_spend@af1ee70d'
+    """
+    return f"{view}@{value_fingerprint(definition)[:8]}"
+
+
 def registered_model(namespace: str, model: str) -> str:
     """The model's name in the registry: environments never share one."""
     return f"{namespace}.{model}"

@@ -99,7 +99,7 @@ class Replay:
     def fold(self, rows: pd.DataFrame) -> None:
         view, layout = self.view, value_layout(self.view)
         names = rows[view.keys[0]].unique().tolist()
-        keys = [self.store.key(view.entity, [name], view.name) for name in names]
+        keys = [self.store.key(view.entity, [name], view.online_name) for name in names]
         values = zip(names, self.store.get(keys), strict=True)
         held = {name: None if value is None else unpack(layout, value) for name, value in values}
         self.found += folds(self.pipeline, view, rows, held)

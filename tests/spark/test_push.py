@@ -163,7 +163,8 @@ def test_rebuild_restores_a_flushed_server(pushed: Shop, tmp_path: Path) -> None
 
 
 def test_verify_finds_a_value_that_is_not_golds(pushed: Shop, server: Valkey) -> None:
-    key = pushed.store.key("customer", [3], "customer_spend")
+    view = pushed.graph.view("customer_spend")
+    key = pushed.store.key("customer", [3], view.online_name)
     with Redis.from_url(server.url) as client:
         client.rename(key, "aside")
         found = {one.view: one for one in pushed.verify()}
@@ -207,7 +208,8 @@ def test_by_the_wall_clock_keys_expire_with_what_they_hold(
     with OnlineStore(OnlineSettings(server.url, environment.namespace, "wall")) as store:
         shop.store = store
         shop.push(now)
-        keys = [store.key("customer", [one], "last_payment") for one in (1, 2)]
+        name = shop.graph.view("last_payment").online_name
+        keys = [store.key("customer", [one], name) for one in (1, 2)]
     with Redis.from_url(server.url) as client:
         expires = [client.pexpiretime(key) for key in keys]
 

@@ -67,7 +67,7 @@ class Replay:
             start_stream(batch, checkpoint=str(self.folder / view.name)).awaitTermination()
 
     def cursors(self) -> dict[str, Cursor]:
-        return dict(self.shop.store.cursors([view.name for view in self.views]))
+        return dict(self.shop.store.cursors([view.online_name for view in self.views]))
 
 
 def test_a_stream_equals_gold_after_every_micro_batch(shop: Shop, tmp_path: Path) -> None:

@@ -327,13 +327,13 @@ class Project:
     def pushed(self, view: str) -> PushState | None:
         """How far a view has come in Redis."""
         with OnlineStore.of(self.environment) as store:
-            return store.pushed([view]).get(view)
+            return store.pushed({view: self.graph.view(view)}).get(view)
 
     def online(self) -> dict[str, Any]:
         """Every value in Redis, decoded; without batch numbers."""
         store = OnlineStore.of(self.environment)
         return {
-            store.key(view.entity, [customer], view.name): self._value(store, view, customer)
+            store.key(view.entity, [customer], view.online_name): self._value(store, view, customer)
             for view in self.graph.views.values()
             for customer in range(CUSTOMERS)
         }
@@ -355,7 +355,7 @@ class Project:
             return self._value(store, self.graph.view(view), customer)
 
     def _value(self, store: OnlineStore, view: View, customer: int) -> Any:
-        (value,) = store.get([store.key(view.entity, [customer], view.name)])
+        (value,) = store.get([store.key(view.entity, [customer], view.online_name)])
         unpack = unpack_rows if isinstance(view, PlainView) else unpack_events
         return None if value is None else unpack(layout_of(view), value)
 

@@ -77,17 +77,17 @@ def put_features(
             ids, times, times, zeros, zeros, [False] * len(paid), {"amount": amounts}
         )
         packed = pack_events(layout_of(spend), events, epoch=1, version=version)
-        key = store.key("customer", [customer], spend.name)
+        key = store.key("customer", [customer], spend.online_name)
         store.write([Write(key, packed, None)], kind="events", floor=floor)
         for at, amount in zip(times, amounts, strict=True):
             row = StoredRow(at, at, 0, 0, at, {"last_amount": amount})
             value = pack_rows(layout_of(last), [row], epoch=1)
-            key = store.key("customer", [customer], last.name)
+            key = store.key("customer", [customer], last.online_name)
             store.write([Write(key, value, None)], kind="row", floor=floor)
     for view in (spend, last):
         definition = value_fingerprint(view.definition)
         cursor = Cursor(version, definition, 0, 1, noon, floor)
-        store.set_cursor(view.name, cursor, before=store.cursor(view.name))
+        store.set_cursor(view.online_name, cursor, before=store.cursor(view.online_name))
 
 
 def crown_champion(graph: Graph, environment: Environment, model: str) -> str:

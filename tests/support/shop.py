@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -82,6 +82,7 @@ class Shop:
     tables: SparkTables
     store: OnlineStore
     batch: int = 0
+    generation: int = 0
     said: list[str] = field(default_factory=list)
 
     @property
@@ -106,16 +107,21 @@ class Shop:
         retracted = (False,) if ident else ()
         return (one.customer, *ident, happened, known, self.batch, place, one.amount, *retracted)
 
-    def push(self, clock: datetime = NOON, after: int | None = None) -> list[PushResult]:
+    def push(
+        self,
+        clock: datetime = NOON,
+        after: int | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> list[PushResult]:
         return [
             push(
                 view,
                 tables=self.tables,
                 store=self.store,
                 after=after,
-                generation=0,
+                generation=self.generation,
                 clock=to_micros(clock),
-                progress=self.said.append,
+                progress=progress or self.said.append,
             )
             for view in self.views
         ]

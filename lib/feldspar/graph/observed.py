@@ -110,11 +110,15 @@ class SourceState:
 
 @dataclass(frozen=True)
 class PushState:
-    """A view in Redis: the gold version it equals and the definition it was packed with."""
+    """A view in Redis: the gold version it equals and the definition it was packed with.
+
+    ``lost``: why it may not equal it any more; empty: it does.
+    """
 
     version: int
     definition: str
     generation: int = 0
+    lost: str = ""
 
 
 @dataclass(frozen=True)

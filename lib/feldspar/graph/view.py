@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Literal
 
-from feldspar.names import REQUEST, feature_column
+from feldspar.names import REQUEST, feature_column, online_name
 from feldspar.spec.syntax import Expression
 from feldspar.spec.types import ColumnType
 
@@ -107,6 +108,11 @@ class TableView:
     """How old the newest event may be at most."""
     trigger: timedelta | Literal["apply"] | None = field(default=None, kw_only=True)
     """How often a stream brings it up to date at most; None: each round."""
+
+    @cached_property
+    def online_name(self) -> str:
+        """What it is called in Redis: another definition has another name."""
+        return online_name(self.name, self.definition)
 
 
 @dataclass(frozen=True)

@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import assert_never
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from feldspar.errors import UsageError
+from feldspar.errors import StoreError, UsageError
 from feldspar.graph.tiling import tiling
 from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.names import value_fingerprint
 from feldspar.online.frames import added_events, events_to_push, rows_to_push
+from feldspar.online.replaced import clear_replaced, took_over
 from feldspar.online.retain import Horizon
 from feldspar.online.tasks import COUNTS, AdvanceTask, Packer, PushTask
-from feldspar.stores.online import Cursor, OnlineStore, Patience
+from feldspar.stores.cursors import Cursor, Standing
+from feldspar.stores.online import OnlineStore, Patience
 from feldspar.stores.tables.spark import SparkTables
 from feldspar.stores.tiles import value_layout
-from feldspar.times import duration_micros
+from feldspar.times import duration_micros, to_micros, utc_now
 
 HISTORY = timedelta(days=7)
 """How far back of the newest push the store still answers exactly: late requests, replays."""
+_TRIES = 3
+_SECOND = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ def push(
 ) -> PushResult:
     """Brings the online store up to the newest version of ``gold.<view>``.
 
+    Where the servers may have lost what was pushed, every entity is pushed.
+
     Args:
         view: what to push.
         tables: the lake.
@@ -87,24 +93,55 @@ def push(
     Raises:
         UnreachableError: Redis does not answer.
         OvertakenError: another push of the view ended while this one ran.
-        StoreError: Redis may drop features, or refuses a command.
+        StoreError: Redis may drop features, is full, or refuses a command.
         UsageError: Redis holds a newer version of gold than there is.
     """
     started = time.monotonic()
     wanted = _Range(after, tables.version("gold", view.name), generation, clock)
+    # before anything is begun: a server that is away is said at once, later it is waited for
+    store.check()
     with OnlineStore(store.settings, Patience.JOB) as patient:
-        patient.check()
-        before = patient.cursor(view.name)
-        cursor, start = _cursor(view, before, wanted)
-        if before is None:
-            # whatever lies there is of unknown origin: it could win over what comes now
-            patient.clear([view.name])
-        what = "all" if start is None else f"after version {start}"
-        progress(f"online {view.name}: gold rows {what} up to version {cursor.version}")
-        work = _Work(view, tables, _packer(view, store, cursor), after=start)
-        counts = work.done()
-        patient.set_cursor(view.name, cursor, before=before)
-    return PushResult(view.name, cursor.version, *counts, time.monotonic() - started)
+        for _ in range(_TRIES):
+            counts = _try(_Try(view, tables, patient, wanted), progress)
+            if counts is not None:
+                clear_replaced(view, patient, progress=progress)
+                seconds = time.monotonic() - started
+                return PushResult(view.name, wanted.upto, *counts, seconds)
+            progress(f"online {view.name}: Redis failed over meanwhile; once more")
+    raise StoreError(
+        f"online {view.name}: Redis failed over during each of {_TRIES} pushes",
+        hint="see what its servers do; then: feldspar online push",
+    )
+
+
+@dataclass(frozen=True)
+class _Try:
+    """One go at a push."""
+
+    view: View
+    tables: SparkTables
+    store: OnlineStore
+    wanted: _Range
+
+
+def _try(one: _Try, progress: Callable[[str], None]) -> tuple[int, int, int] | None:
+    """What was done; None where a server failed over meanwhile: it may have lost some of it."""
+    view, store, name = one.view, one.store, one.view.online_name
+    servers = store.replication()
+    standing = store.standing(name)
+    cursor, start = _cursor(view, standing, one.wanted)
+    if standing.lost:
+        progress(f"online {view.name}: {standing.lost}")
+    what = "all" if start is None else f"after version {start}"
+    progress(f"online {view.name}: gold rows {what} up to version {cursor.version}")
+    counts = _Work(view, one.tables, _packer(view, store, cursor), after=start).done()
+    now = store.replication()
+    if not all(any(one.goes_on(server.mark) for server in servers) for one in now):
+        return None
+    marks = tuple(sorted(server.mark for server in now))
+    done = replace(cursor, servers=marks, pushed=to_micros(utc_now()))
+    store.set_cursor(name, took_over(view, store, done), before=standing.cursor)
+    return counts
 
 
 def horizon(view: View, cursor: Cursor) -> Horizon:
@@ -120,20 +157,23 @@ def horizon(view: View, cursor: Cursor) -> Horizon:
     return Horizon(cursor.floor, retention, duration_micros(view.serving_delay))
 
 
-def _cursor(view: View, before: Cursor | None, wanted: _Range) -> tuple[Cursor, int | None]:
+def _cursor(view: View, standing: Standing, wanted: _Range) -> tuple[Cursor, int | None]:
     """The cursor to leave behind, and the version to start after."""
     definition = value_fingerprint(view.definition)
     is_tiled = isinstance(view, WindowedView) and tiling(view)
     # a tile does not know what was known when: it answers from its push on
     history = 0 if is_tiled else duration_micros(HISTORY)
-    after, epoch, floor = wanted.after, 1, wanted.clock - history
+    before, floor = standing.cursor, wanted.clock - history
+    after: int | None = None
     if before is None:
-        after = None
+        # whatever lies there is of unknown origin: by the time of day ours wins over it
+        epoch = to_micros(utc_now()) // _SECOND
     elif (before.definition, before.generation) != (definition, wanted.generation):
-        after, epoch = None, before.epoch + 1
+        epoch = before.epoch + 1
     else:
         epoch, floor = before.epoch, max(floor, before.floor)
-        after = None if after is None else min(after, before.version)
+        if wanted.after is not None and standing.after is not None:
+            after = min(wanted.after, standing.after)
         if before.version > wanted.upto:
             raise UsageError(
                 f"Redis holds gold.{view.name} up to version {before.version}, "
@@ -146,7 +186,8 @@ def _cursor(view: View, before: Cursor | None, wanted: _Range) -> tuple[Cursor, 
 
 def _packer(view: View, store: OnlineStore, cursor: Cursor) -> Packer:
     kept = horizon(view, cursor)
-    return Packer(store.settings, value_layout(view), view.entity, view.keys, cursor, kept)
+    name, layout = view.online_name, value_layout(view)
+    return Packer(store.settings, name, layout, view.entity, view.keys, cursor, kept)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class PushBatch:
         """Neither is looked at: versions of gold name the rows, and the cursor the versions."""
         del rows, batch
         view, tables = self.view, self.tables
-        before = self.store.cursor(view.name)
+        before = self.store.cursor(view.online_name)
         result = push(
             view,
             tables=tables,

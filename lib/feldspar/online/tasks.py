@@ -32,6 +32,7 @@ class Packer:
 
     Attributes:
         settings: of the online store.
+        view: as the store calls it.
         layout: of the view's values.
         entity: the view's entity.
         keys: its key columns.
@@ -40,6 +41,7 @@ class Packer:
     """
 
     settings: OnlineSettings
+    view: str
     layout: Layout
     entity: str
     keys: tuple[str, ...]
@@ -166,7 +168,7 @@ class _Sink:
 
     def key(self, keys: tuple[Any, ...]) -> str:
         """Where the value of an entity lies."""
-        return self.store.key(self.packer.entity, keys, self.packer.layout.view)
+        return self.store.key(self.packer.entity, keys, self.packer.view)
 
     def add(self, write: Write) -> None:
         self.seen += 1

@@ -80,11 +80,11 @@ def verify(
         UnreachableError: Redis does not answer.
     """
     with OnlineStore(store.settings, Patience.JOB) as patient:
-        cursors = patient.cursors([view.name for view in views])
+        cursors = patient.cursors([view.online_name for view in views])
     for view in views:
-        if view.name not in cursors:
+        if view.online_name not in cursors:
             raise UsageError(f"view {view.name} was never pushed", hint="feldspar apply")
-        floor = cursors[view.name].floor
+        floor = cursors[view.online_name].floor
         if at < floor:
             raise UsageError(
                 f"Redis answers for view {view.name} from {from_micros(floor):%Y-%m-%d %H:%M:%S}Z "
@@ -93,7 +93,8 @@ def verify(
             )
     results = []
     for view in views:
-        batch = _batch(view, tables, version=cursors[view.name].version, at=at, buckets=buckets)
+        version = cursors[view.online_name].version
+        batch = _batch(view, tables, version=version, at=at, buckets=buckets)
         counts = batch.mapInArrow(CompareTask(store.settings, view, at), _COUNTS)
         results.append(_result(view, at, counts))
     return tuple(results)
@@ -157,7 +158,8 @@ class CompareTask:
         self, store: OnlineStore, rows: Sequence[Mapping[str, Any]]
     ) -> list[Mapping[str, Any]]:
         view, layout = self.view, value_layout(self.view)
-        keys = [store.key(view.entity, [row[key] for key in view.keys], view.name) for row in rows]
+        name = view.online_name
+        keys = [store.key(view.entity, [row[key] for key in view.keys], name) for row in rows]
         values = store.get(keys)
         stored: list[Any] = [None if value is None else unpack(layout, value) for value in values]
         if isinstance(view, PlainView):

@@ -138,8 +138,8 @@ def rebuild(work: Workplace) -> Answer:
 def verify(work: Workplace, *, at: str | None) -> Answer:
     """Compares Redis with gold at a time, every entity and value."""
     when = work.clock() if at is None else to_micros(parse_instant(at))
-    pushed = work.store.pushed(tuple(work.graph.views))
-    views = [view for name, view in work.graph.views.items() if name in pushed]
+    pushed = work.store.cursors([view.online_name for view in work.graph.views.values()])
+    views = [view for view in work.graph.views.values() if view.online_name in pushed]
     work.say(f"comparing {len(views)} views at {from_micros(when):%Y-%m-%d %H:%M:%S}Z")
     results = verify_views(views, tables=work.tables, store=work.store, at=when)
     for one in results:

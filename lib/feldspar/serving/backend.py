@@ -135,7 +135,7 @@ class Backend:
         for question in questions:
             for view in self.graph.service(question.service).views:
                 keys[self._key(view, question.keys)] = None
-                views[view.name] = None
+                views[view.online_name] = None
         try:
             page = self.store.read(list(views), list(keys))
         except StoreError as error:
@@ -174,9 +174,10 @@ class Backend:
 
     def pushed(self) -> tuple[datetime | None, dict[str, bool]]:
         """The data clock, and for each pushed view whether it is of our definition."""
-        page = self.store.read(list(self.graph.views), [])
+        views = {view.online_name: view for view in self.graph.views.values()}
+        page = self.store.read(list(views), [])
         current = {
-            name: cursor.definition == value_fingerprint(self.graph.view(name).definition)
+            views[name].name: cursor.definition == value_fingerprint(views[name].definition)
             for name, cursor in page.cursors.items()
         }
         return (None if page.clock is None else from_micros(page.clock)), current
@@ -231,9 +232,9 @@ class Backend:
     ) -> list[Outcome]:
         views = self.graph.service(name).views
         versions = {
-            view.name: fetched.page.cursors[view.name].version
+            view.name: fetched.page.cursors[view.online_name].version
             for view in views
-            if view.name in fetched.page.cursors
+            if view.online_name in fetched.page.cursors
         }
         degraded = fetched.away is not None
         served = [
@@ -278,7 +279,7 @@ class Backend:
         return model, champion
 
     def _key(self, view: View, keys: Mapping[str, Any]) -> str:
-        return self.store.key(view.entity, [keys[key] for key in view.keys], view.name)
+        return self.store.key(view.entity, [keys[key] for key in view.keys], view.online_name)
 
     def _time(self, question: Question, clock: int | None) -> int:
         if question.at is not None:
@@ -299,10 +300,12 @@ def _request_event(graph: Graph, service: Service) -> RequestEvent | None:
 
 
 def _check_pushed(page: Page, service: Service, at: int) -> None:
-    cursors = [page.cursors[view.name] for view in service.views if view.name in page.cursors]
-    if service.views and not cursors:
-        raise _nothing_pushed(service.name)
-    floor = max((cursor.floor for cursor in cursors), default=at)
+    # of a view that is only half there a window would count too little, and nobody would know
+    lacks = [view.name for view in service.views if view.online_name not in page.cursors]
+    if lacks:
+        raise _nothing_pushed(f"view {lacks[0]} by this definition")
+    floors = (page.cursors[view.online_name].floor for view in service.views)
+    floor = max(floors, default=at)
     if at < floor:
         raise UsageError(
             f"features of {service.name} are served from {from_micros(floor).isoformat()} on; "

@@ -77,7 +77,12 @@ def _health(backend: Backend) -> Health:
 def _catalogue(backend: Backend) -> dict[str, Any]:
     graph = backend.graph
     try:
-        cursors = backend.store.cursors(list(graph.views))
+        found = backend.store.cursors([view.online_name for view in graph.views.values()])
+        cursors = {
+            name: found[view.online_name]
+            for name, view in graph.views.items()
+            if view.online_name in found
+        }
         redis = "ok"
     except StoreError as error:
         cursors, redis = {}, error.message

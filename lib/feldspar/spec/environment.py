@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from feldspar.errors import DefinitionError, Problem, UsageError, nearest
-from feldspar.spec.definition import Definition
+from feldspar.spec.definition import Definition, Duration
 from feldspar.spec.interpolate import interpolate
 from feldspar.spec.reading import Document, read_document
 from feldspar.spec.secrets import SECRET_KEY, refuse_secrets, texts
@@ -81,7 +82,20 @@ class StorageSpec(Settings):
 class RedisSpec(Settings):
     """The online store."""
 
-    url: str = Field(description="redis://host:port/0 or rediss://...", repr=False)
+    url: str = Field(
+        description="redis://host:port/0; rediss:// with TLS; redis+cluster://host:port or "
+        "rediss+cluster:// of any node of a cluster",
+        repr=False,
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that sign the server's certificate",
+    )
+    keep_replaced: Duration = Field(
+        default=timedelta(days=1),
+        json_schema_extra={"default": "1d"},
+        description="how long values of a replaced definition stay, for processes that serve it",
+    )
 
 
 class MlflowSpec(Settings):

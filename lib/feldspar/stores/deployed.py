@@ -70,7 +70,7 @@ def observe_data(graph: Graph, environment: Environment, *, store: OnlineStore) 
         UnreachableError: a server does not answer.
         InputError: a source's own path or topic is not there.
     """
-    return replace(observe_lake(graph, environment), pushed=store.pushed(tuple(graph.views)))
+    return replace(observe_lake(graph, environment), pushed=store.pushed(graph.views))
 
 
 def observe_progress(graph: Graph, environment: Environment, *, store: OnlineStore) -> Observed:
@@ -80,7 +80,7 @@ def observe_progress(graph: Graph, environment: Environment, *, store: OnlineSto
         UnreachableError: a server does not answer.
     """
     tables = table_states(graph, Lake.of(environment))
-    return Observed(tables=tables, pushed=store.pushed(tuple(graph.views)))
+    return Observed(tables=tables, pushed=store.pushed(graph.views))
 
 
 def observe_lake(graph: Graph, environment: Environment) -> Observed:

@@ -128,7 +128,7 @@ class _Look:
         return self._or(None, "", lambda: _reach(self.environment.storage)) is not None
 
     def pushed(self) -> dict[str, PushState] | None:
-        return self._or(None, "", lambda: self.store.pushed(tuple(self.graph.views)))
+        return self._or(None, "", lambda: self.store.pushed(self.graph.views))
 
     def memory(self) -> int | None:
         return self._or(None, "", self.store.memory)

@@ -85,17 +85,16 @@ return written
 """KEYS: keys. ARGV: floor (8 bytes), ``row`` or ``events``, then value and expiry (milliseconds
 since the epoch, or empty) of each key. Returns how many keys changed."""
 
-ADVANCE = """
-local old = redis.call('GET', KEYS[1])
-if not old or tonumber(old) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
-return redis.call('GET', KEYS[1])
-"""
-"""KEYS[1]: a clock in microseconds, which only ever moves forward to ARGV[1]."""
-
-SWAP = """
-local now = redis.call('GET', KEYS[1]) or ''
-if now == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) elseif now ~= ARGV[2] then return 0 end
+CONCLUDE = """
+local view, before, after, clock = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local now = redis.call('HGET', KEYS[1], view) or ''
+if before ~= '*' and now ~= before and now ~= after then return 0 end
+redis.call('HSET', KEYS[1], view, after)
+local old = redis.call('HGET', KEYS[1], 'clock')
+if not old or tonumber(old) < tonumber(clock) then redis.call('HSET', KEYS[1], 'clock', clock) end
 return 1
 """
-"""KEYS[1]: becomes ARGV[2] where it is ARGV[1] (empty: where it is not there). Returns 1, or 0
-where it is something else; a repeat whose first answer was lost returns 1 too."""
+"""KEYS[1]: cursors by view, and ``clock``, which only ever moves forward. ARGV: the view; its
+cursor becomes ARGV[3] where it is ARGV[2] (empty: where there is none; ``*``: whatever it is); then
+the clock in microseconds. Returns 1, or 0 where the cursor is something else; a repeat whose first
+answer was lost returns 1 too."""

@@ -1,91 +1,37 @@
-"""The online store over the Redis protocol: packed values by entity, newest wins; owns ``redis``.
+"""The online store over the Redis protocol: packed values by entity, newest wins.
 
-Keys are ``<namespace>:{<entity>:<key>}:<view>``: all views of one entity share a hash slot. What a
-value holds is in ``stores.rows``; which of two values is newer is decided in ``stores.newest``.
+Keys are ``<namespace>:{<entity>:<key>}:<view>@<definition>``: all views of one entity share a hash
+slot, and values of two definitions lie side by side. What a value holds is in ``stores.rows``;
+which of two values is newer is decided in ``stores.newest``, what was pushed in ``stores.cursors``.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
-from enum import Enum
 from typing import Any, Literal
 
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    BusyLoadingError,
-    ConnectionError,  # noqa: A004  # redis's own, not the builtin
-    NoPermissionError,
-    RedisError,
-    TimeoutError,  # noqa: A004
-)
-from redis.retry import Retry
-
-from feldspar.errors import OvertakenError, StoreError, UnreachableError
+from feldspar.errors import OvertakenError, StoreError
 from feldspar.graph.observed import PushState
+from feldspar.graph.view import View
 from feldspar.spec.environment import Environment
-from feldspar.stores.newest import ADVANCE, SWAP, WRITE
+from feldspar.stores.cursors import Cursor, Replication, Standing, part_of, part_tags, standing_of
+from feldspar.stores.newest import CONCLUDE, WRITE
+from feldspar.stores.servers import OnlineSettings, Patience, Script, Servers, refuses_access
 from feldspar.times import to_micros
+
+__all__ = ["Cursor", "OnlineSettings", "OnlineStore", "Page", "Patience", "Write"]
 
 _SIGN = 1 << 63
 _SCAN = 5_000
+_CLOCK = "clock"
+_WHATEVER = "*"
 _EVICTS = re.compile(r"^(allkeys|volatile)-")
-_HINT = "start it with: make up; or set redis.url in conf/environments"
+_WRITE, _CONCLUDE = Script(WRITE), Script(CONCLUDE)
 KeyPart = int | str | bool | datetime | date
-
-
-class Patience(Enum):
-    """How long one command may take, in seconds: a request waits less than a job."""
-
-    REQUEST = 0.7
-    JOB = 30.0
-
-
-@dataclass(frozen=True)
-class OnlineSettings:
-    """Where the store is and whose keys are ours; travels to executors."""
-
-    url: str = field(repr=False)
-    namespace: str
-    clock: Literal["wall", "data"] = "wall"
-
-    @staticmethod
-    def of(environment: Environment) -> OnlineSettings:
-        """The settings of an environment."""
-        return OnlineSettings(environment.redis.url, environment.namespace, environment.clock)
-
-    @property
-    def shown(self) -> str:
-        """The address without its password."""
-        return re.sub(r"://([^@/]*:)[^@/]*@", r"://\1***@", self.url)
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """What was pushed of a view; written after all of its values.
-
-    Attributes:
-        version: of the gold table that the store now equals.
-        definition: fingerprint of the view's definition.
-        generation: of the gold table.
-        epoch: counts definitions and generations; values of a higher one win.
-        clock: of the push, in microseconds.
-        floor: the store answers every T from here on, in microseconds.
-    """
-
-    version: int
-    definition: str
-    generation: int
-    epoch: int
-    clock: int
-    floor: int
 
 
 @dataclass(frozen=True)
@@ -107,23 +53,18 @@ class Page:
 
 
 class OnlineStore:
-    """The keys of one namespace. Connects at the first command; a context manager closes it."""
+    """The keys of one namespace. Connects at the first command; a context manager closes it.
+
+    Views are named by their ``online_name``.
+    """
 
     def __init__(self, settings: OnlineSettings, patience: Patience = Patience.REQUEST) -> None:
         self.settings = settings
-        try:
-            self._redis: Redis = Redis.from_url(
-                settings.url,
-                socket_connect_timeout=Patience.REQUEST.value,
-                socket_timeout=patience.value,
-                # one more try: a pooled connection may be from before the server's restart
-                retry=Retry(NoBackoff(), 1),
-            )
-        except ValueError as error:
-            raise StoreError(f"redis.url {settings.shown}: {error}", hint=_HINT) from error
-        self._write = self._redis.register_script(WRITE)
-        self._advance = self._redis.register_script(ADVANCE)
-        self._swap = self._redis.register_script(SWAP)
+        self._servers = Servers(settings, patience)
+        name = f"{settings.namespace}:cursors"
+        # the first one decides; a cluster has one beside the values of each part
+        tags = part_tags() if settings.is_cluster else ()
+        self._copies = tuple(f"{name}:{{{tag}}}" for tag in tags) or (name,)
 
     @staticmethod
     def of(environment: Environment, patience: Patience = Patience.REQUEST) -> OnlineStore:
@@ -138,7 +79,7 @@ class OnlineStore:
 
     def close(self) -> None:
         """Ends the connections; the next command would open new ones."""
-        self._redis.close()
+        self._servers.close()
 
     def key(self, entity: str, parts: Sequence[KeyPart], view: str) -> str:
         """The key of one entity's value of one view; each part carries its type."""
@@ -147,36 +88,42 @@ class OnlineStore:
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values of keys in one round trip; None where there is none."""
-        if not keys:
-            return []
-        with self._said_clearly():
-            found: Any = self._redis.mget(keys)
-            return list(found)
+        groups = self._groups(keys)
+        answers = self._servers.run([("MGET", *names) for names, _ in groups])
+        return _in_places(len(keys), groups, answers)
 
     def read(self, views: Sequence[str], keys: Sequence[str]) -> Page:
         """The data clock, the cursors of views and the values of keys in one round trip."""
-        names = [self._name("clock"), *(self._name("cursor", view) for view in views)]
-        clock, *rest = self.get([*names, *keys])
-        found = {
-            view: Cursor(**json.loads(value))
-            for view, value in zip(views, rest[: len(views)], strict=True)
-            if value is not None
+        groups = self._groups(keys)
+        # the copy that lies with the first key: a request for one entity asks one server
+        copy = self._copies[part_of(self._servers.slot(keys[0])) if keys else 0]
+        wanted = [("HMGET", copy, _CLOCK, *views), *(("MGET", *names) for names, _ in groups)]
+        (clock, *texts), *answers = self._servers.run(wanted)
+        cursors = {
+            view: Cursor.of(text)
+            for view, text in zip(views, texts, strict=True)
+            if text is not None
         }
-        return Page(None if clock is None else int(clock), found, rest[len(views) :])
+        values = _in_places(len(keys), groups, answers)
+        return Page(None if clock is None else int(clock), cursors, values)
 
     def write(self, writes: Sequence[Write], *, kind: Literal["row", "events"], floor: int) -> int:
         """Puts values where they are newer than what lies there; returns how many keys changed.
 
         Args:
-            writes: up to a few thousand; one call of the server-side function.
+            writes: up to a few thousand; one call of the server-side function, in a cluster one
+                for each slot.
             kind: of their layout.
             floor: rows that are the newest at no T from here on are dropped, microseconds.
         """
-        arguments: list[bytes | str] = [(floor + _SIGN).to_bytes(8, "big"), kind]
-        for one in writes:
-            arguments += [one.value, "" if one.expires is None else str(one.expires)]
-        with self._said_clearly():
-            return int(self._write(keys=[one.key for one in writes], args=arguments))
+        calls = []
+        for names, places in self._groups([one.key for one in writes]):
+            arguments: list[bytes | str] = [(floor + _SIGN).to_bytes(8, "big"), kind]
+            for place in places:
+                one = writes[place]
+                arguments += [one.value, "" if one.expires is None else str(one.expires)]
+            calls.append((names, arguments))
+        return sum(self._servers.call(_WRITE, calls))
 
     def cursor(self, view: str) -> Cursor | None:
         """What was pushed of a view; None where nothing was."""
@@ -185,6 +132,21 @@ class OnlineStore:
     def cursors(self, views: Sequence[str]) -> Mapping[str, Cursor]:
         """What was pushed of each view, in one round trip."""
         return self.read(views, []).cursors
+
+    def standing(self, view: str) -> Standing:
+        """How a push finds a view, in all parts and by all servers."""
+        texts = self._servers.run([("HGET", copy, view) for copy in self._copies])
+        return standing_of(texts, self.replication())
+
+    def replication(self) -> tuple[Replication, ...]:
+        """The history of writes of each server that says it."""
+        try:
+            found = [Replication.of(info) for info in self._servers.infos("default")]
+        except StoreError as error:
+            if refuses_access(error):
+                return ()
+            raise
+        return tuple(one for one in found if one is not None)
 
     def set_cursor(self, view: str, cursor: Cursor, *, before: Cursor | None) -> None:
         """Records a finished push and moves the data clock on.
@@ -197,101 +159,126 @@ class OnlineStore:
         Raises:
             OvertakenError: another push has ended meanwhile; what the store equals is its to say.
         """
-        with self._said_clearly():
-            self._advance(keys=[self._name("clock")], args=[cursor.clock])
-            texts = [_text(before), _text(cursor)]
-            swapped = self._swap(keys=[self._name("cursor", view)], args=texts)
-        if not swapped:
+        first, *others = self._copies
+        was, text, clock = "" if before is None else before.text(), cursor.text(), cursor.clock
+        (done,) = self._servers.call(_CONCLUDE, [([first], [view, was, text, clock])])
+        if not done:
             raise OvertakenError(
                 f"online {view}: another push ended while this one ran",
                 hint="its values count, newest wins; run: feldspar online push",
             )
+        if others:
+            arguments = [view, _WHATEVER, text, clock]
+            self._servers.call(_CONCLUDE, [([copy], arguments) for copy in others])
 
-    def pushed(self, views: Sequence[str]) -> dict[str, PushState]:
-        """What a plan is told of the online store."""
-        return {
-            view: PushState(found.version, found.definition, found.generation)
-            for view, found in self.cursors(views).items()
-        }
+    def definitions(self, view: str) -> dict[str, Cursor]:
+        """Cursors of all definitions of a view (by its plain name), by online name."""
+        return _definitions(self._fields()[0], view)
+
+    def pushed(self, views: Mapping[str, View]) -> dict[str, PushState]:
+        """What a plan is told of each view; of another definition where ours was not pushed."""
+        fields, servers = self._fields(), self.replication()
+        found = {}
+        for name, view in views.items():
+            copies = [texts.get(view.online_name) for texts in fields]
+            ours = standing_of(copies, servers)
+            others = _definitions(fields[0], name).values()
+            cursor = ours.cursor or max(others, key=lambda one: one.pushed, default=None)
+            if cursor is not None:
+                after = cursor.version if ours.after is None else ours.after
+                found[name] = PushState(after, cursor.definition, cursor.generation, ours.lost)
+        return found
 
     def clock(self) -> int | None:
         """The data clock in microseconds: that of the newest push; None before the first."""
         return self.read([], []).clock
 
     def memory(self) -> int | None:
-        """Bytes that the server holds, those of others included; None where it does not say."""
-        with self._said_clearly():
-            found: Any = self._redis.info("memory")
-        return int(found["used_memory"]) if "used_memory" in found else None
+        """Bytes that the servers hold, those of others included; None where they do not say."""
+        found = self._servers.infos("memory")
+        told = all("used_memory" in one for one in found)
+        return sum(int(one["used_memory"]) for one in found) if told else None
 
     def clear(self, views: Sequence[str]) -> int:
-        """Removes every value and the cursors of views; returns how many keys went."""
+        """Removes every value and the cursors of views; returns how many keys went.
+
+        Args:
+            views: online names; a plain name stands for all definitions of the view.
+        """
+        wanted = frozenset(views)
+
+        def is_meant(name: str) -> bool:
+            return name in wanted or name.partition("@")[0] in wanted
+
+        # first: without its cursor a view counts as not pushed
+        self._forget(is_meant)
         gone = 0
-        for view in views:
-            # first: without its cursor a view counts as not pushed
-            gone += self._remove([self._name("cursor", view)])
-            for keys in self._pages(f"{self.settings.namespace}:{{*}}:{view}"):
-                gone += self._remove(keys)
+        for keys in self._servers.pages(f"{self.settings.namespace}:{{*}}:*", _SCAN):
+            meant = [key for key in keys if is_meant(key.rpartition(":")[2])]
+            gone += sum(self._servers.run([("UNLINK", *names) for names, _ in self._groups(meant)]))
         return gone
 
     def check(self) -> None:
-        """Holds the server against what features need.
+        """Holds the servers against what features need.
 
         Raises:
-            UnreachableError: it does not answer.
-            StoreError: it may throw features away in silence.
+            UnreachableError: one does not answer.
+            StoreError: one may throw features away in silence.
         """
         try:
-            with self._said_clearly():
-                answer: Any = self._redis.config_get("maxmemory-policy")
+            policies = self._servers.settings_of("maxmemory-policy")
         except StoreError as error:
-            if isinstance(error.__cause__, NoPermissionError) or "unknown command" in str(error):
+            if refuses_access(error) or "unknown command" in str(error):
                 return  # managed servers keep CONFIG to themselves
             raise
-        policy = str(answer.get("maxmemory-policy", "noeviction"))
-        if _EVICTS.match(policy):
-            raise StoreError(
-                f"Redis at {self.settings.shown} has maxmemory-policy {policy}: "
-                "a full server would drop features in silence",
-                hint="CONFIG SET maxmemory-policy noeviction",
-            )
+        for policy in policies:
+            if _EVICTS.match(policy):
+                raise StoreError(
+                    f"Redis at {self.settings.shown} has maxmemory-policy {policy}: "
+                    "a full server would drop features in silence",
+                    hint="CONFIG SET maxmemory-policy noeviction",
+                )
 
-    def _name(self, *parts: str) -> str:
-        return ":".join([self.settings.namespace, *parts])
+    def _groups(self, keys: Sequence[str]) -> list[tuple[list[str], list[int]]]:
+        """Keys that may be named in one command, with their places."""
+        if not self.settings.is_cluster:
+            return [(list(keys), list(range(len(keys))))] if keys else []
+        groups: defaultdict[int, tuple[list[str], list[int]]] = defaultdict(lambda: ([], []))
+        for place, key in enumerate(keys):
+            names, places = groups[self._servers.slot(key)]
+            names.append(key)
+            places.append(place)
+        return list(groups.values())
 
-    def _pages(self, pattern: str) -> Iterator[list[bytes]]:
-        place = 0
-        while True:
-            with self._said_clearly():
-                answer: Any = self._redis.scan(place, match=pattern, count=_SCAN)
-            place, keys = answer
-            if keys:
-                yield keys
-            if place == 0:
-                return
+    def _fields(self) -> list[dict[str, bytes]]:
+        """Of each copy: all cursors by view, and the clock."""
+        answers = self._servers.run([("HGETALL", copy) for copy in self._copies])
+        return [{name.decode(): text for name, text in one.items()} for one in answers]
 
-    def _remove(self, keys: Iterable[bytes | str]) -> int:
-        with self._said_clearly():
-            gone: Any = self._redis.unlink(*keys)
-        return int(gone)
-
-    @contextmanager
-    def _said_clearly(self) -> Iterator[None]:
-        shown = self.settings.shown
-        try:
-            yield
-        except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
-            text = f"Redis at {shown} refuses these credentials: {error}"
-            raise StoreError(text, hint="check user and password in redis.url") from error
-        except (ConnectionError, TimeoutError, BusyLoadingError) as error:
-            text = f"Redis at {shown} does not answer: {error}"
-            raise UnreachableError(text, hint=_HINT) from error
-        except RedisError as error:
-            raise StoreError(f"Redis at {shown}: {error}", hint="see: feldspar doctor") from error
+    def _forget(self, is_meant: Callable[[str], bool]) -> None:
+        for copy, fields in zip(self._copies, self._fields(), strict=True):
+            gone = [name for name in fields if is_meant(name)]
+            if gone:
+                self._servers.run([("HDEL", copy, *gone)])
 
 
-def _text(cursor: Cursor | None) -> str:
-    return "" if cursor is None else json.dumps(asdict(cursor), sort_keys=True)
+def _definitions(fields: Mapping[str, bytes], view: str) -> dict[str, Cursor]:
+    return {
+        name: Cursor.of(text)
+        for name, text in fields.items()
+        if name.partition("@")[0] == view and name != _CLOCK
+    }
+
+
+def _in_places(
+    count: int, groups: Sequence[tuple[list[str], list[int]]], answers: Sequence[list[Any]]
+) -> list[bytes | None]:
+    """The answers of groups, in the order of the keys."""
+    values: list[bytes | None] = [None] * count
+    for (_, places), found in zip(groups, answers, strict=True):
+        for place, value in zip(places, found, strict=True):
+            values[place] = value
+    return values
 
 
 def _typed(part: KeyPart) -> str:

@@ -83,6 +83,8 @@ def _push(draft: Draft, view: View) -> tuple[Status, str, int | None]:
     same = pushed.definition == value_fingerprint(view.definition)
     if not same or pushed.generation != draft.generation("gold", view.name):
         return Status.RUN, "packed by another definition: push every entity", None
+    if pushed.lost:
+        return Status.RUN, f"{pushed.lost}: push every entity", None
     if gold is None or ("gold", view.name) in draft.dirty:
         return Status.RUN, f"gold.{view.name} changes in this run", pushed.version
     if gold.version > pushed.version:

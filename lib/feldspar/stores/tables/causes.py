@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 _LONGEST = 400
+_RAISED = re.compile(r"^(\w+\.)*\w*(Error|Exception): ")
 
 
 def cause(error: Exception) -> str:
@@ -17,7 +20,8 @@ def cause(error: Exception) -> str:
     text = str(error if java is None else java.toString())
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if any(line.startswith("Traceback") for line in lines):
-        # a Python worker's traceback: its last line names the error
+        # a Python worker's traceback: its end names the error; ours have a hint on a further line
         lines = [line for line in lines if not line.startswith(("at ", "JVM stacktrace"))]
-        return lines[-1][:_LONGEST]
+        last = max((at for at, line in enumerate(lines) if _RAISED.match(line)), default=-1)
+        return "; ".join(lines[last:]).removeprefix("feldspar.errors.")[:_LONGEST]
     return lines[0][:_LONGEST] if lines else type(error).__name__
