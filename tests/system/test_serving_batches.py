@@ -193,11 +193,13 @@ def test_while_redis_is_away_a_service_with_a_fallback_answers(shop: Shop, tmp_p
                 ready = client.get("/ready").status_code
                 refused = client.post("/features", json={"customer_id": 1, "service": "lending"})
                 server.start()
+                wiped = client.post("/score", json=asked)
                 put_features(graph, store, PAYMENTS)
                 after = client.post("/score", json=asked).json()
 
     assert (away.status_code, ready, refused.status_code) == (200, 503, 503)
     assert (before["degraded"], away.json()["degraded"], after["degraded"]) == (False, True, False)
+    assert (wiped.status_code, wiped.json()) == (200, away.json())
     assert "last_payment__last_amount" not in before["missing"]
     assert after["probability"] == before["probability"]
     assert away.json()["versions"] == {}

@@ -81,6 +81,15 @@ class Fetched:
     away: StoreError | None = None
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Questions of one batch to one service, with Redis or without; see ``Served``."""
+
+    service: str
+    degraded: bool
+    versions: Mapping[str, int]
+
+
 Outcome = Served | Scored | FeldsparError
 _NOTHING = Page(None, {}, ())
 
@@ -145,18 +154,21 @@ class Backend:
     def answer(self, questions: Sequence[Question], fetched: Fetched) -> list[Outcome]:
         """The answer to each question, or what is wrong with it."""
         outcomes: list[Outcome | None] = [None] * len(questions)
-        asked: dict[str, list[tuple[int, Asked]]] = {}
+        groups: dict[tuple[str, bool], list[tuple[int, Asked]]] = {}
         for place, question in enumerate(questions):
             try:
-                found = self._asked(question, fetched)
+                asked, degraded = self._asked(question, fetched)
             except FeldsparError as error:
                 outcomes[place] = error
                 continue
-            asked.setdefault(question.service, []).append((place, found))
-        for service, rows in asked.items():
+            groups.setdefault((question.service, degraded), []).append((place, asked))
+        for (service, degraded), rows in groups.items():
             places = [place for place, _ in rows]
-            group = [questions[place] for place in places]
-            answers = self._group(service, group, [one for _, one in rows], fetched)
+            versions = {} if degraded else self._versions(service, fetched)
+            group = _Group(service, degraded, versions)
+            answers = self._answers(
+                group, [questions[place] for place in places], [one for _, one in rows]
+            )
             for place, outcome in zip(places, answers, strict=True):
                 outcomes[place] = outcome
         return [outcome for outcome in outcomes if outcome is not None]
@@ -182,23 +194,29 @@ class Backend:
         }
         return (None if page.clock is None else from_micros(page.clock)), current
 
-    def _asked(self, question: Question, fetched: Fetched) -> Asked:
-        """What the reader needs for one question.
+    def _asked(self, question: Question, fetched: Fetched) -> tuple[Asked, bool]:
+        """What the reader needs for one question, and whether it has to do without Redis.
 
         Raises:
             UnknownEntityError: a service that is asked by keys knows nothing of them.
             UsageError: T is earlier than what Redis keeps.
-            StoreError: Redis does not answer and the service has no fallback; it holds nothing
-                yet; there is no champion; a value is of another definition.
+            StoreError: there is no champion; or Redis does not answer, lacks the service's views
+                or holds a value of another definition, and the service has no fallback.
         """
         service = self.graph.service(question.service)
         if question.scored:
             self._champion(service.name)
-        if fetched.away is not None:
+        try:
+            return self._stored(question, service, fetched), False
+        except StoreError:
             if service.fallback is None:
-                raise fetched.away
+                raise
             nothing = {view.name: None for view in service.views}
-            return Asked(question.values, nothing, self._time(question, self._clock))
+            return Asked(question.values, nothing, self._time(question, self._clock)), True
+
+    def _stored(self, question: Question, service: Service, fetched: Fetched) -> Asked:
+        if fetched.away is not None:
+            raise fetched.away
         if fetched.page.clock is not None:
             self._clock = fetched.page.clock
         at = self._time(question, fetched.page.clock)
@@ -211,43 +229,41 @@ class Backend:
             raise UnknownEntityError(f"{service.entities[0].capitalize()} features not found")
         return Asked(question.values, stored, at)
 
-    def _group(
-        self, name: str, questions: Sequence[Question], asked: Sequence[Asked], fetched: Fetched
+    def _versions(self, service: str, fetched: Fetched) -> dict[str, int]:
+        cursors = fetched.page.cursors
+        return {
+            view.name: cursors[view.online_name].version
+            for view in self.graph.service(service).views
+        }
+
+    def _answers(
+        self, group: _Group, questions: Sequence[Question], asked: Sequence[Asked]
     ) -> list[Outcome]:
         """Answers to questions of one service."""
         try:
-            answers = self._readers[name].answers(asked)
-            return self._outcomes(name, questions, answers, fetched)
+            return self._outcomes(group, questions, self._readers[group.service].answers(asked))
         except FeldsparError as error:
             if len(questions) == 1 or not isinstance(error, HookError):
                 return [error] * len(questions)
             # whose row it was is found by asking alone
             return [
-                self._group(name, [question], [one], fetched)[0]
+                self._answers(group, [question], [one])[0]
                 for question, one in zip(questions, asked, strict=True)
             ]
 
     def _outcomes(
-        self, name: str, questions: Sequence[Question], answers: Answers, fetched: Fetched
+        self, group: _Group, questions: Sequence[Question], answers: Answers
     ) -> list[Outcome]:
-        views = self.graph.service(name).views
-        versions = {
-            view.name: fetched.page.cursors[view.online_name].version
-            for view in views
-            if view.online_name in fetched.page.cursors
-        }
-        degraded = fetched.away is not None
         served = [
-            Served(question, answer.t, answer, versions, degraded)
+            Served(question, answer.t, answer, group.versions, group.degraded)
             for question, answer in zip(questions, answers.each, strict=True)
         ]
         places = [place for place, question in enumerate(questions) if question.scored]
         outcomes: list[Outcome] = [*served]
         if places:
-            for place, scored in zip(
-                places, self._scored(name, served, places, answers), strict=True
-            ):
-                outcomes[place] = scored
+            scored = self._scored(group.service, served, places, answers)
+            for place, one in zip(places, scored, strict=True):
+                outcomes[place] = one
         return outcomes
 
     def _scored(
