@@ -130,6 +130,10 @@ bench-history: setup ## our SCD1 beside a hand-written MERGE (BENCH_ARGS="--scal
 bench-stream: setup ## from a file to Redis, beside a bare stream (BENCH_ARGS="--rates 1000 --seconds 60")
 	PYTHONPATH=lib:tests $(BIN)/python -m bench.stream $(BENCH_ARGS)
 
+.PHONY: bench-online
+bench-online: setup ## /features beside Feast, /score under load (BENCH_ARGS="--requests 1000 --seconds 30 10" is quick)
+	PYTHONPATH=lib:tests $(BIN)/python -m bench.online $(BENCH_ARGS)
+
 .PHONY: bench-checks
 bench-checks: setup ## a hundred rules in the writing pass only (BENCH_ARGS="--cases some --scale 0.1")
 	PYTHONPATH=lib:tests $(BIN)/python -m bench.checks $(BENCH_ARGS)

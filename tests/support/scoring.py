@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,14 +91,18 @@ def put_features(
         store.set_cursor(view.online_name, cursor, before=store.cursor(view.online_name))
 
 
-def crown_champion(graph: Graph, environment: Environment, model: str) -> str:
-    """Trains a small real model on made-up rows and makes it champion; returns its version."""
+def crown_champion(
+    graph: Graph, environment: Environment, model: str, *, estimator: Any = None, size: int = 200
+) -> str:
+    """Trains a real model on ``size`` made-up rows and makes it champion; returns its version."""
     found = graph.model(model)
     names = [one.name for one in found.service.outputs]
     random = np.random.default_rng(7)
-    rows = pd.DataFrame(random.gamma(2.0, 10.0, (200, len(names))), columns=names)
+    rows = pd.DataFrame(random.gamma(2.0, 10.0, (size, len(names))), columns=names)
     label = rows.sum(axis=1) > rows.sum(axis=1).median()
-    estimator = make_pipeline(SimpleImputer(), LogisticRegression(max_iter=500)).fit(rows, label)
+    if estimator is None:
+        estimator = make_pipeline(SimpleImputer(), LogisticRegression(max_iter=500))
+    estimator.fit(rows, label)
     experiments = Experiments.of(environment)
     record = TrainingRecord(model, to_micros(NOON), found.definition, estimator, rows.head(3))
     version = experiments.log_training(record).version
