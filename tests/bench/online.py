@@ -34,6 +34,7 @@ _SATURATE_SECONDS = 10.0
 _WARM_SECONDS = 3.0
 _SAMPLE_SECONDS = 1.0
 _CLOSE_ENOUGH = 0.05
+_MOST_TRIES = 8
 _WIDTH = 132
 
 
@@ -119,10 +120,12 @@ def _highest(tools: Tools, call: Call, watched: Watched) -> list[Load]:
         call, callers=_CALLERS * 4, seconds=_SATURATE_SECONDS, watched=watched
     )
     tools.console.log(f"score, at most {most.answered:.0f}/s, {_CALLERS * 4} callers")
-    low, high = 0.0, most.answered * 1.1
+    low, high = 0.0, most.answered
     tried: list[Load] = []
-    while high - low > _CLOSE_ENOUGH * high:
-        rate = (low + high) / 2 if low else high * 0.8
+    for _ in range(_MOST_TRIES):
+        if high - low <= _CLOSE_ENOUGH * high:
+            break
+        rate = (low + high) / 2
         load = tools.generator.constant(call, rate=rate, requests=tools.requests, watched=watched)
         tried.append(load)
         tools.console.log(online_report.sentence("score", load))
