@@ -106,7 +106,7 @@ class Generator:
         table = self._read(results)
         results.unlink()
         shares = [(late - early) / seconds for early, late in zip(before, after, strict=True)]
-        return _load(table, rate=rate, shares=(used / seconds, *shares))
+        return figures(table, rate=rate, shares=(used / seconds, *shares))
 
     def _read(self, results: Path) -> dict[str, Any]:
         command = [str(self._program), "encode", "-to=csv", str(results)]
@@ -137,7 +137,15 @@ class Watched:
         return sum(one.memory_info().rss for one in _tree(self.server))
 
 
-def _load(table: Mapping[str, Any], *, rate: float, shares: Sequence[float]) -> Load:
+def figures(table: Mapping[str, Any], *, rate: float, shares: Sequence[float]) -> Load:
+    """What the generator recorded, as figures.
+
+    Args:
+        table: ``at`` (when sent) and ``took``, both in nanoseconds, ``code``, ``error`` and
+            ``number``, in the order of numbers.
+        rate: that was asked for, requests a second; 0: none.
+        shares: processors that generator, server and store kept busy.
+    """
     began, took, codes = table["at"].astype(np.int64), table["took"], table["code"]
     due = _due(began, table["number"], rate)
     ends = began + took

@@ -1,6 +1,6 @@
 """``make bench-online``: features beside Feast's server, and scores at constant arrivals.
 
-One Redis holds everything; one process serves. Each point has at least ``--requests`` requests,
+One Redis holds everything. Each point has at least ``--requests`` requests,
 sent when they are due whatever the server does, by a generator on the same machine.
 """
 
@@ -168,6 +168,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=10_000, help="of each point, at least")
     parser.add_argument("--rates", type=float, nargs="*", default=[1_000.0, 3_000.0])
     parser.add_argument("--seconds", type=float, nargs="*", default=[600.0, 60.0], help="a rate")
+    parser.add_argument("--workers", type=int, default=1, help="processes of each server")
     parser.add_argument("--starts", type=int, default=3, help="for the first request after ready")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "bench")
     return parser.parse_args()
@@ -182,15 +183,17 @@ def main() -> None:
     report = online_report.Report(out, options, console)
     with online_servers.store(home) as (redis, conf):
         for _ in range(options.starts - 1 if "score" in options.cases else 0):
-            with online_servers.feldspar(conf, redis) as (_, first):
+            with online_servers.feldspar(conf, redis, workers=options.workers) as (_, first):
                 report.first(first)
-        with online_servers.feldspar(conf, redis) as (ours, first):
+        with online_servers.feldspar(conf, redis, workers=options.workers) as (ours, first):
             report.first(first)
             sizes = {"one": 1, "many": MANY}
             asked = [sizes[name] for name in options.cases if name in sizes]
             if asked:
                 python = rivals_python(out, progress=console.log)
-                with online_servers.feast(python, home / "feast", redis) as theirs:
+                with online_servers.feast(
+                    python, home / "feast", redis, workers=options.workers
+                ) as theirs:
                     for size in asked:
                         contestants = [_feast(theirs), _feldspar(ours, size)]
                         report.compared(compare(tools, contestants, size))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
-import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -107,7 +106,7 @@ def main() -> None:
     bodies = [{"customer_id": one} for one in range(1, online_data.CUSTOMERS)]
     with (
         online_servers.store(options.out / "online") as (redis, conf),
-        online_servers.feldspar(conf, redis) as (server, _),
+        online_servers.feldspar(conf, redis, workers=1) as (server, _),
     ):
         call = Call(server.url(options.path), bodies)
         load = sampled(generator, server, call, options)
@@ -115,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -85,7 +86,8 @@ class Contestant:
 
 @contextmanager
 def store(folder: Path) -> Iterator[tuple[Valkey, Path]]:
-    """A filled Redis and the conf folder of the project that is in it."""
+    """A filled Redis and the conf folder of the project that is in it, both made anew."""
+    shutil.rmtree(folder, ignore_errors=True)
     with valkey(folder / "valkey") as server:
         conf = online_data.write_project(folder, server.url)
         online_data.fill(conf)
@@ -93,10 +95,13 @@ def store(folder: Path) -> Iterator[tuple[Valkey, Path]]:
 
 
 @contextmanager
-def feldspar(conf: Path, redis: Valkey) -> Iterator[tuple[Server, float]]:
-    """Our server, one process; and how long its first request took, in milliseconds."""
+def feldspar(conf: Path, redis: Valkey, *, workers: int) -> Iterator[tuple[Server, float]]:
+    """Our server, and how long its first request took, in milliseconds."""
     port = free_port(())
-    command = [sys.executable, "-m", "feldspar.serving", "--host", HOST, "--port", str(port)]
+    command = [
+        *(sys.executable, "-m", "feldspar.serving", "--host", HOST, "--port", str(port)),
+        *("--workers", str(workers)),
+    ]
     variables = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
@@ -110,10 +115,10 @@ def feldspar(conf: Path, redis: Valkey) -> Iterator[tuple[Server, float]]:
 
 
 @contextmanager
-def feast(python: Path, folder: Path, redis: Valkey) -> Iterator[Server]:
-    """Feast's server, one worker, its values in the same Redis.
+def feast(python: Path, folder: Path, redis: Valkey, *, workers: int) -> Iterator[Server]:
+    """Feast's server, its values in the same Redis.
 
-    Its worker would end after a thousand requests, and read the registry every minute: both off.
+    A worker would end after a thousand requests, and read the registry every minute: both off.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for view in online_data.PLAIN:
@@ -127,7 +132,7 @@ def feast(python: Path, folder: Path, redis: Valkey) -> Iterator[Server]:
     port = free_port(())
     command = [
         *(str(python.with_name("feast")), "--chdir", str(folder), "serve", "--host", HOST),
-        *("--port", str(port), "--workers", "1", "--no-access-log"),
+        *("--port", str(port), "--workers", str(workers), "--no-access-log"),
         *("--max-requests", "0", "--max-requests-jitter", "0", "--registry_ttl_sec", "3600"),
     ]
     with _running(command, variables, port, redis, log=folder / "feast.log") as server:
