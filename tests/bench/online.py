@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -82,6 +84,8 @@ def compare(tools: Tools, contestants: Sequence[Contestant], size: int) -> onlin
             call, callers=_CALLERS, seconds=_SATURATE_SECONDS, watched=watched
         )
         tools.console.log(f"{one.name}, {size} a request, at most {most[one.name].answered:.0f}/s")
+    if not most["feast"].answered:
+        raise SystemExit(f"Feast answers nothing: {most['feast'].said}")
     points: list[tuple[str, float, Load]] = []
     for share in SHARES:
         rate = share * most["feast"].answered
@@ -176,6 +180,8 @@ def read_options() -> argparse.Namespace:
 
 def main() -> None:
     """Fills Redis, measures the cases, prints, and keeps JSON and charts."""
+    # who is told to end takes the servers along
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     options, console = read_options(), Console(width=_WIDTH)
     out = options.out.resolve()
     home = out / "online"
