@@ -87,12 +87,12 @@ def _put(store: OnlineStore, view: View) -> None:
     floor = _MICROS - 40 * _DAY
     batch: list[Write] = []
     for customer, value in enumerate(values, start=1):
-        batch.append(Write(store.key("customer", [customer], view.name), value, None))
+        batch.append(Write(store.key("customer", [customer], view.online_name), value, None))
         if len(batch) == _BATCH or customer == CUSTOMERS:
             store.write(batch, kind=kind, floor=floor)
             batch = []
     cursor = Cursor(1, value_fingerprint(view.definition), 0, 1, _MICROS, floor)
-    store.set_cursor(view.name, cursor, before=store.cursor(view.name))
+    store.set_cursor(view.online_name, cursor, before=store.cursor(view.online_name))
 
 
 def _rows(view: PlainView) -> Iterator[bytes]:
