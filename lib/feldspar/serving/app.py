@@ -6,7 +6,7 @@ champion are not there; the body says which, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
@@ -28,13 +28,23 @@ _STATUS: tuple[tuple[type[FeldsparError], int], ...] = (
 )
 
 
-def create_app(backend: Backend) -> FastAPI:
-    """The app of a backend; warm before it accepts requests, closed with it."""
+def _nothing() -> None:
+    """Nothing is left to do."""
+
+
+def create_app(backend: Backend, *, warm: Callable[[], None] = _nothing) -> FastAPI:
+    """The app of a backend; warm before it accepts requests, closed with it.
+
+    Args:
+        backend: what answers.
+        warm: called when all is loaded, before the first request.
+    """
     batcher = Batcher(backend.fetch, backend.answer, most=BATCH_ROWS)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         backend.warm_up()
+        warm()
         yield
         batcher.close()
         backend.close()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -37,4 +38,14 @@ def build_backend(variables: Mapping[str, str]) -> Backend:
 
 def app() -> FastAPI:
     """The app of this process's variables: ``uvicorn --factory feldspar.serving.main:app``."""
-    return create_app(build_backend(os.environ))
+    return create_app(build_backend(os.environ), warm=_settle)
+
+
+def _settle() -> None:
+    """Takes all that was loaded out of the collector's sight, for good.
+
+    A full collection walks 215,000 objects of libraries and models: 110 ms in the middle of some
+    request, and nothing found. Afterwards 3 us.
+    """
+    gc.collect()
+    gc.freeze()
