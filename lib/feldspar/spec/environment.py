@@ -20,6 +20,7 @@ from feldspar.spec.definition import Definition
 from feldspar.spec.interpolate import interpolate
 from feldspar.spec.reading import Document, read_document
 from feldspar.spec.secrets import SECRET_KEY, refuse_secrets, texts
+from feldspar.spec.serving import BLOCKS, ServingSpec
 
 STATE_FILE = Path(".feldspar", "stack", "state.json")
 FILLED_IN = ("name", "folder", "connectors")
@@ -122,6 +123,7 @@ class Environment(Settings):
     redis: RedisSpec
     mlflow: MlflowSpec
     spark: SparkSpec = SparkSpec()
+    serving: ServingSpec = ServingSpec()
     stack: StackSpec | None = None
     connectors: tuple[str, ...] = ()
 
@@ -248,7 +250,10 @@ def _problems(
                 yield Problem(document.file, line, found)
 
 
-_BLOCKS: tuple[type[Settings], ...] = (StorageSpec, RedisSpec, MlflowSpec, SparkSpec, StackSpec)
+_BLOCKS: tuple[type[Definition], ...] = (
+    *(StorageSpec, RedisSpec, MlflowSpec, SparkSpec, StackSpec),
+    *BLOCKS,
+)
 
 
 def _stack_values(document: Document, state_file: Path) -> dict[str, str]:
