@@ -188,6 +188,7 @@ class Issuer:
     keys: dict[str, Any] = field(default_factory=dict)
     asked: int = 0
     port: int = 0
+    nonsense: bytes | None = None
 
     @property
     def url(self) -> str:
@@ -195,6 +196,8 @@ class Issuer:
 
     def content(self) -> bytes:
         self.asked += 1
+        if self.nonsense is not None:
+            return self.nonsense
         return json.dumps(
             {"keys": [{**key, "kid": name} for name, key in self.keys.items()]}
         ).encode()
@@ -260,6 +263,17 @@ def test_a_shared_key_of_the_issuer_is_not_taken(tmp_path: Path, issuer: Issuer)
 
     with pytest.raises(UnauthenticatedError):
         caller(found, forged)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b"{}", b'{"keys": [{"kty": "x"}]}'])
+def test_nonsense_of_the_issuer_is_no_fault_of_the_token(
+    tmp_path: Path, issuer: Issuer, content: bytes
+) -> None:
+    issuer.nonsense = content
+    found = tokens(tmp_path, jwks=issuer.url, algorithms="RS256")
+
+    with pytest.raises(UncheckedError):
+        caller(found, signed(claims(), PRIVATE, "RS256", kid="one"))
 
 
 def test_an_issuer_that_is_away_is_no_fault_of_the_token(tmp_path: Path) -> None:

@@ -165,10 +165,10 @@ def _redis(project: Project) -> Finding:
 
 def _serving(project: Project) -> Finding:
     environment = project.environment()
-    for found, hint in access_problems(environment, project.graph()):
-        return Finding("serving", well=False, found=found, hint=hint)
     spec = environment.serving
     if not spec.restricted:
         return Finding("serving", well=True, found="open, to this machine alone")
-    tokens = f", tokens of {spec.jwt.issuer}" if spec.jwt else ""
-    return Finding("serving", well=True, found=f"restricted: {len(spec.keys)} keys{tokens}")
+    for found, hint in access_problems(environment, project.graph()):
+        return Finding("serving", well=False, found=found, hint=hint)
+    callers = [*spec.keys, *([f"tokens of {spec.jwt.issuer}"] if spec.jwt else [])]
+    return Finding("serving", well=True, found=f"restricted to {', '.join(callers)}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from feldspar.graph.compile import compile_graph
+from feldspar.serving.access.logs import configure_logs
 from feldspar.serving.app import create_app
 from feldspar.serving.backend import Backend
 from feldspar.spec.environment import load_environment
@@ -37,4 +38,6 @@ def build_backend(variables: Mapping[str, str]) -> Backend:
 
 def app() -> FastAPI:
     """The app of this process's variables: ``uvicorn --factory feldspar.serving.main:app``."""
-    return create_app(build_backend(os.environ))
+    backend = build_backend(os.environ)
+    configure_logs(backend.environment.serving.log, folder=backend.environment.folder)
+    return create_app(backend)

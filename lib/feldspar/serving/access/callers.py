@@ -179,6 +179,10 @@ class Caller:
         """Whether the action is allowed for any service and entity at all."""
         return any(action in grant.actions for grant in self.grants)
 
+    def sees(self, service: str) -> bool:
+        """Whether there is any entity of which the caller may read the service's features."""
+        return any("read" in one.actions and service in one.services for one in self.grants)
+
     def check(self, action: str, name: str, keys: Mapping[str, Any]) -> None:
         """Stops what the caller may not do.
 

@@ -48,6 +48,7 @@ def _action(route: str, action: str) -> Rule:
 
 RULES: Mapping[str, Rule] = {
     "POST /score": _action("/score", "score"),
+    "POST /score/{service}": _action("/score/{service}", "score"),
     "POST /features": _action("/features", "read"),
     "POST /features/{service}": _action("/features/{service}", "read"),
     "GET /api/v1/features": _action("/api/v1/features", "read"),
