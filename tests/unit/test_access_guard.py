@@ -147,7 +147,7 @@ def test_a_key_may_be_sent_as_a_bearer_token() -> None:
     ("path", "method", "status", "allow"),
     [
         ("/none", "GET", 404, None),
-        ("/score/1", "POST", 404, None),
+        ("/score/1/2", "POST", 404, None),
         ("/push/", "POST", 404, None),
         ("/push/a/b", "POST", 404, None),
         ("/push/{source}", "POST", 200, None),
@@ -328,5 +328,5 @@ def test_refused_and_writing_requests_are_audited(caplog: pytest.LogCaptureFixtu
     assert fields(caplog, "feldspar.audit", *names) == [
         ("/score", "score", "", "nobody", 401, here),
         ("/push/{source}", "push", "devices", "me", 200, here),
-        ("/update-features/{customer_id}", "push", "", "me", 200, here),
+        ("/update-features/{entity}", "push", "", "me", 200, here),
     ]

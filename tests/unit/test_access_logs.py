@@ -14,7 +14,7 @@ import pytest
 
 from feldspar.errors import UsageError
 from feldspar.serving.access.correlation import REQUEST_ID
-from feldspar.serving.access.logs import AUDIT, JsonLines, configure_logs
+from feldspar.serving.access.logs import ACCESS, AUDIT, JsonLines, configure_logs
 from feldspar.spec.serving import LogSpec
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0NzExIn0.c2lnbmF0dXJl"
@@ -23,13 +23,14 @@ TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0NzExIn0.c2lnbmF0dXJl"
 @pytest.fixture
 def kept() -> Iterator[None]:
     """The process's logging is given back as it was."""
-    root, audit = logging.getLogger(), logging.getLogger(AUDIT)
+    root, audit, access = (logging.getLogger(name) for name in ("", AUDIT, ACCESS))
     before = (list(root.handlers), root.level, list(audit.handlers), audit.propagate)
     yield
     for handler in {*root.handlers, *audit.handlers} - {*before[0], *before[2]}:
         handler.close()
     root.handlers[:], level, audit.handlers[:], audit.propagate = before
     root.setLevel(level)
+    access.disabled = False
 
 
 def line(message: str, *arguments: object, **fields: Any) -> dict[str, Any]:
@@ -105,6 +106,15 @@ def test_the_audit_may_have_a_file_of_its_own(kept: None, tmp_path: Path) -> Non
 
     text = (tmp_path / "logs" / "audit.jsonl").read_text(encoding="utf-8")
     assert (json.loads(text)["caller"], stream.getvalue()) == ("me", "")
+
+
+def test_lines_of_requests_may_be_left_to_a_proxy(kept: None) -> None:
+    stream = io.StringIO()
+    configure_logs(LogSpec(requests="none"), folder=Path(), stream=stream)
+    logging.getLogger(ACCESS).info("left out")
+    logging.getLogger(AUDIT).info("kept")
+
+    assert [json.loads(one)["message"] for one in stream.getvalue().splitlines()] == ["kept"]
 
 
 def test_an_audit_that_cannot_be_written_is_said_at_start(kept: None, tmp_path: Path) -> None:

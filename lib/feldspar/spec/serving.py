@@ -180,6 +180,9 @@ class LogSpec(Block):
     masked: tuple[str, ...] = Field(
         default=(), description="fields that are never logged; secrets never are"
     )
+    requests: Literal["all", "none"] = Field(
+        default="all", description="a line for each; none where a proxy writes them already"
+    )
     audit: str = Field(
         default="stderr", description="refused and writing requests: stderr, or a file to append to"
     )

@@ -189,7 +189,8 @@ class Caller:
         Args:
             action: of ``ACTIONS``.
             name: of the service that is asked, or the source that is pushed to.
-            keys: key columns of the entities that the request is about.
+            keys: key columns of the entities that the request is about, with the values that are
+                looked up or stored: the text of a number may say another one (``10e-1``).
 
         Raises:
             ForbiddenError: says what is allowed.

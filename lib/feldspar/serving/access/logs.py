@@ -99,6 +99,7 @@ def configure_logs(spec: LogSpec, *, folder: Path, stream: TextIO | None = None)
     root = logging.getLogger()
     root.handlers[:] = [everything]
     root.setLevel(logging.INFO)
+    logging.getLogger(ACCESS).disabled = spec.requests == "none"
     audit = logging.getLogger(AUDIT)
     audit.handlers[:] = []
     audit.propagate = spec.audit == "stderr"

@@ -53,7 +53,7 @@ RULES: Mapping[str, Rule] = {
     "POST /features/{service}": _action("/features/{service}", "read"),
     "GET /api/v1/features": _action("/api/v1/features", "read"),
     "POST /push/{source}": _action("/push/{source}", "push"),
-    "POST /update-features/{customer_id}": _action("/update-features/{customer_id}", "push"),
+    "POST /update-features/{entity}": _action("/update-features/{entity}", "push"),
     "GET /metrics": _action("/metrics", "metrics"),
     "GET /health": Rule("/health", Need.NOTHING),
     "GET /ready": Rule("/ready", Need.NOTHING),
