@@ -14,6 +14,7 @@ SERVING = [
     "hiredis>=3",
     "httptools>=0.6",
     "mlflow-skinny==3.17.2",
+    "pyjwt[crypto]>=2.12,<3",
     "redis>=5.2,<9",
     "scikit-learn==1.9.*",
     "skops>=0.13",

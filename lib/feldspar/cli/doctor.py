@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from feldspar.cli.access import access_problems
 from feldspar.cli.project import Project
 from feldspar.errors import FeldsparError
 from feldspar.launch.jars import (
@@ -56,6 +57,7 @@ def examine(project: Project) -> tuple[Finding, ...]:
         ("storage", _storage),
         ("commits", _commits),
         ("redis", _redis),
+        ("serving", _serving),
     )
     return tuple(_safely(name, check, project) for name, check in checks)
 
@@ -159,3 +161,14 @@ def _redis(project: Project) -> Finding:
         hint = "features would vanish in silence: CONFIG SET maxmemory-policy noeviction"
         return Finding("redis", well=False, found=f"maxmemory-policy is {policy}", hint=hint)
     return Finding("redis", well=True, found=f"{host}:{port} answers, maxmemory-policy {policy}")
+
+
+def _serving(project: Project) -> Finding:
+    environment = project.environment()
+    spec = environment.serving
+    if not spec.restricted:
+        return Finding("serving", well=True, found="open, to this machine alone")
+    for found, hint in access_problems(environment, project.graph()):
+        return Finding("serving", well=False, found=found, hint=hint)
+    callers = [*spec.keys, *([f"tokens of {spec.jwt.issuer}"] if spec.jwt else [])]
+    return Finding("serving", well=True, found=f"restricted to {', '.join(callers)}")

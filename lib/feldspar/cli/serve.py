@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from feldspar.cli.access import refuse_wrong_access
 from feldspar.cli.arguments import Arguments, Subparsers, add_verb
 from feldspar.cli.child import run_child
 from feldspar.cli.project import Project
@@ -29,8 +30,7 @@ def serve(arguments: Arguments) -> int:
     if arguments.workers < 1:
         raise UsageError(f"--workers {arguments.workers}: there is at least one", hint="write 1")
     project = Project.of(arguments)
-    project.graph()
-    project.environment()
+    refuse_wrong_access(project.environment(), project.graph(), host=arguments.host)
     command = [sys.executable, "-m", "feldspar.serving"]
     command += ["--host", arguments.host, "--port", str(arguments.port)]
     command += ["--workers", str(arguments.workers)]

@@ -9,10 +9,12 @@ import tempfile
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from feldspar.errors import FeldsparError
-from feldspar.serving.main import app
+from feldspar.serving.main import app_of, build_backend
 from feldspar.serving.metrics import SHARED_METRICS
+from feldspar.spec.serving import refuse_unsafe
 
 
 def main() -> int:
@@ -23,11 +25,13 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes that share the port")
     arguments = parser.parse_args()
     try:
-        built = app()
+        built = _app(host=arguments.host)
     except FeldsparError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     options: dict[str, Any] = {"host": arguments.host, "port": arguments.port, "access_log": False}
+    # its lines go where ours go; what serves is nobody's business
+    options |= {"log_config": None, "server_header": False}
     if arguments.workers == 1:
         uvicorn.run(built, **options)
         return 0
@@ -37,6 +41,14 @@ def main() -> int:
         options |= {"factory": True, "workers": arguments.workers}
         uvicorn.run("feldspar.serving.main:app", **options)
     return 0
+
+
+def _app(*, host: str) -> FastAPI:
+    backend = build_backend(os.environ)
+    environment = backend.environment
+    spec, folder = environment.serving, environment.folder
+    refuse_unsafe(spec, folder=folder, environment=environment.name, host=host)
+    return app_of(backend)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 
 from feldspar.errors import FeldsparError, StoreError, UsageError
+from feldspar.serving.access.callers import ForbiddenError, TooLargeError
+from feldspar.serving.access.guard import Guard
 from feldspar.serving.backend import Backend, UnknownEntityError
 from feldspar.serving.batching import Batcher
 from feldspar.serving.metrics import Measured, Metrics
@@ -21,6 +23,8 @@ from feldspar.serving.routes_standing import add_standing
 from feldspar.serving.routing import refusal_of, refused
 
 _STATUS: tuple[tuple[type[FeldsparError], int], ...] = (
+    (ForbiddenError, 403),
+    (TooLargeError, 413),
     (UnknownEntityError, 404),
     (UsageError, 422),
     (StoreError, 503),
@@ -58,6 +62,8 @@ def create_app(backend: Backend, *, warm: Callable[[], None] = _nothing) -> Fast
     app.add_exception_handler(FeldsparError, _refuse)
     add_services(app, backend, batcher, metrics)
     add_standing(app, backend, metrics)
+    environment = backend.environment
+    app.add_middleware(Guard, spec=environment.serving, folder=environment.folder)
     app.add_middleware(Measured, metrics=metrics)
     return app
 

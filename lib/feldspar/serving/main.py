@@ -14,6 +14,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from feldspar.graph.compile import compile_graph
+from feldspar.serving.access.logs import configure_logs
 from feldspar.serving.app import create_app
 from feldspar.serving.backend import Backend
 from feldspar.spec.environment import load_environment
@@ -38,7 +39,14 @@ def build_backend(variables: Mapping[str, str]) -> Backend:
 
 def app() -> FastAPI:
     """The app of this process's variables: ``uvicorn --factory feldspar.serving.main:app``."""
-    return create_app(build_backend(os.environ), warm=_settle)
+    return app_of(build_backend(os.environ))
+
+
+def app_of(backend: Backend) -> FastAPI:
+    """The app of a backend in a process of its own, with its logs."""
+    environment = backend.environment
+    configure_logs(environment.serving.log, folder=environment.folder)
+    return create_app(backend, warm=_settle)
 
 
 def _settle() -> None:

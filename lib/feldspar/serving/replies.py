@@ -89,12 +89,17 @@ class ScoreReply(Reply):
     reasons: list[Reasoned] | None = Field(default=None, description="where they were asked for")
 
 
-class Health(BaseModel):
-    """Whether requests can be answered, and with what."""
+class Standing(BaseModel):
+    """Whether requests can be answered."""
 
     model_config = ConfigDict(frozen=True)
 
     status: Literal["ok", "degraded", "unavailable"]
+
+
+class Health(Standing):
+    """Whether requests can be answered, and with what."""
+
     environment: str
     namespace: str
     redis: str
@@ -110,7 +115,9 @@ class Readiness(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     ready: bool
-    models_absent: list[str]
+    models_absent: list[str] = Field(
+        default_factory=list, description="for callers who say who they are"
+    )
 
 
 class ServiceInfo(BaseModel):

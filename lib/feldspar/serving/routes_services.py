@@ -11,6 +11,9 @@ from feldspar.errors import FeldsparError
 from feldspar.graph.graph import Graph
 from feldspar.graph.view import Service
 from feldspar.serving import requests
+from feldspar.serving.access.callers import Caller
+from feldspar.serving.access.guard import REFUSALS as GUARDS
+from feldspar.serving.access.sizes import check_rows
 from feldspar.serving.backend import Backend, Fetched, Outcome, Scored, Served
 from feldspar.serving.batching import Batcher
 from feldspar.serving.metrics import Metrics
@@ -27,6 +30,7 @@ from feldspar.serving.requests import Question, RequestModels, ScoreRequest
 from feldspar.serving.routing import BodyRoute
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
+    **GUARDS,
     404: {"model": Refusal, "description": "Nothing is known of this entity"},
     415: {"model": Refusal, "description": "The body is not said to be JSON"},
     422: {"model": Refusal, "description": "The request is wrong; the body says where"},
@@ -69,6 +73,7 @@ class _Asking:
     def __init__(self, backend: Backend, batcher: Batches, metrics: Metrics) -> None:
         self._batcher, self._metrics = batcher, metrics
         self._clock = backend.environment.clock
+        self._limits = backend.environment.serving.limits
 
     async def one(self, request: Request, question: Question) -> dict[str, Any]:
         """The answer to one question; what is wrong with it is raised."""
@@ -89,7 +94,10 @@ class _Asking:
         return {"answers": answers}
 
     async def _ask(self, request: Request, questions: Sequence[Question]) -> Sequence[Outcome]:
-        del request
+        check_rows(self._limits, len(questions))
+        caller: Caller = request.state.caller
+        for one in questions:
+            caller.check("score" if one.scored else "read", one.service, one.keys)
         return await self._batcher.ask(questions)
 
     def _reply(self, outcome: Served | Scored) -> dict[str, Any]:

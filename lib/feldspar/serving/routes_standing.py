@@ -4,46 +4,58 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from feldspar.errors import StoreError
 from feldspar.graph.view import PlainView, Service, View
+from feldspar.serving.access.callers import Caller
+from feldspar.serving.access.guard import REFUSALS as GUARDS
 from feldspar.serving.backend import Backend
 from feldspar.serving.metrics import CONTENT_TYPE, Metrics
-from feldspar.serving.replies import Catalogue, Health, Readiness
+from feldspar.serving.replies import Catalogue, Health, Readiness, Standing
 from feldspar.serving.routing import answered
 from feldspar.times import format_duration, from_micros, to_micros, utc_now
 
 
 def add_standing(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
     """Adds /health, /ready, /metrics and /api/v1/features."""
+    health_of = Health | Standing
 
-    @app.get("/health", response_model=Health, responses={503: {"model": Health}})
-    async def health() -> Response:
-        """Whether requests can be answered, and with what; 503 while Redis does not answer."""
+    @app.get("/health", response_model=health_of, responses={**GUARDS, 503: {"model": health_of}})
+    async def health(request: Request) -> Response:
+        """Whether requests can be answered; 503 while Redis does not answer.
+
+        With what they are answered is told to those who say who they are.
+        """
         found = await run_in_threadpool(_health, backend)
-        response = answered(found.model_dump())
+        response = answered(found.model_dump(include=None if _known(request) else {"status"}))
         response.status_code = 503 if found.status == "unavailable" else 200
         return response
 
-    @app.get("/ready", response_model=Readiness, responses={503: {"model": Readiness}})
-    async def ready() -> Response:
+    @app.get("/ready", response_model=Readiness, responses={**GUARDS, 503: {"model": Readiness}})
+    async def ready(request: Request) -> Response:
         """Whether requests should be sent here: every model that a service needs is loaded."""
         absent = [name for name, one in backend.champions.versions().items() if one is None]
-        response = answered({"ready": not absent, "models_absent": absent})
+        named = {"models_absent": absent} if _known(request) else {}
+        response = answered({"ready": not absent, **named})
         response.status_code = 503 if absent else 200
         return response
 
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_class=Response, responses=GUARDS)
     async def figures() -> Response:
         """Prometheus text."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
-    @app.get("/api/v1/features", response_model=Catalogue)
-    async def features() -> Response:
-        """Services, their views and features, and how fresh each view is."""
-        return answered(await run_in_threadpool(_catalogue, backend))
+    @app.get("/api/v1/features", response_model=Catalogue, responses=GUARDS)
+    async def features(request: Request) -> Response:
+        """Services that the caller may ask, their views and features, and how fresh they are."""
+        return answered(await run_in_threadpool(_catalogue, backend, request.state.caller))
+
+
+def _known(request: Request) -> bool:
+    caller: Caller = request.state.caller
+    return caller.known
 
 
 def _health(backend: Backend) -> Health:
@@ -74,8 +86,10 @@ def _health(backend: Backend) -> Health:
     )
 
 
-def _catalogue(backend: Backend) -> dict[str, Any]:
+def _catalogue(backend: Backend, caller: Caller) -> dict[str, Any]:
     graph = backend.graph
+    asked = {name: one for name, one in graph.services.items() if caller.sees(name)}
+    seen = {view.name for one in asked.values() for view in one.views}
     try:
         found = backend.store.cursors([view.online_name for view in graph.views.values()])
         cursors = {
@@ -95,8 +109,8 @@ def _catalogue(backend: Backend) -> dict[str, Any]:
         }
         for name, cursor in cursors.items()
     }
-    views = {name: {**_view(one), **fresh.get(name, {})} for name, one in graph.views.items()}
-    services = {name: _service(one) for name, one in graph.services.items()}
+    views = {name: {**_view(graph.view(name)), **fresh.get(name, {})} for name in sorted(seen)}
+    services = {name: _service(one) for name, one in asked.items()}
     return {"redis": redis, "services": services, "views": views}
 
 

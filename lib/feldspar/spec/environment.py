@@ -21,6 +21,7 @@ from feldspar.spec.definition import Definition, Duration
 from feldspar.spec.interpolate import interpolate
 from feldspar.spec.reading import Document, read_document
 from feldspar.spec.secrets import SECRET_KEY, refuse_secrets, texts
+from feldspar.spec.serving import BLOCKS, ServingSpec
 
 STATE_FILE = Path(".feldspar", "stack", "state.json")
 FILLED_IN = ("name", "folder", "connectors")
@@ -136,6 +137,7 @@ class Environment(Settings):
     redis: RedisSpec
     mlflow: MlflowSpec
     spark: SparkSpec = SparkSpec()
+    serving: ServingSpec = ServingSpec()
     stack: StackSpec | None = None
     connectors: tuple[str, ...] = ()
 
@@ -262,7 +264,10 @@ def _problems(
                 yield Problem(document.file, line, found)
 
 
-_BLOCKS: tuple[type[Settings], ...] = (StorageSpec, RedisSpec, MlflowSpec, SparkSpec, StackSpec)
+_BLOCKS: tuple[type[Definition], ...] = (
+    *(StorageSpec, RedisSpec, MlflowSpec, SparkSpec, StackSpec),
+    *BLOCKS,
+)
 
 
 def _stack_values(document: Document, state_file: Path) -> dict[str, str]:
