@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import assert_never
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -20,9 +19,9 @@ from feldspar.graph.tiling import tiling
 from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.names import value_fingerprint
 from feldspar.online.frames import added_events, events_to_push, rows_to_push
-from feldspar.online.retain import Horizon
 from feldspar.online.tasks import COUNTS, AdvanceTask, Packer, PushTask
 from feldspar.stores.online import Cursor, OnlineStore, Patience
+from feldspar.stores.retain import horizon_of
 from feldspar.stores.tables.spark import SparkTables
 from feldspar.stores.tiles import value_layout
 from feldspar.times import duration_micros
@@ -107,19 +106,6 @@ def push(
     return PushResult(view.name, cursor.version, *counts, time.monotonic() - started)
 
 
-def horizon(view: View, cursor: Cursor) -> Horizon:
-    """What the store keeps of a view as of a cursor; ``retention`` of rows is their ttl."""
-    match view:
-        case WindowedView():
-            retention = duration_micros(view.retention)
-        case PlainView():
-            # without a ttl rows live for ever, and no limit is ever looked at
-            retention = 0 if view.ttl is None else duration_micros(view.ttl)
-        case _:
-            assert_never(view)
-    return Horizon(cursor.floor, retention, duration_micros(view.serving_delay))
-
-
 def _cursor(view: View, before: Cursor | None, wanted: _Range) -> tuple[Cursor, int | None]:
     """The cursor to leave behind, and the version to start after."""
     definition = value_fingerprint(view.definition)
@@ -145,7 +131,7 @@ def _cursor(view: View, before: Cursor | None, wanted: _Range) -> tuple[Cursor, 
 
 
 def _packer(view: View, store: OnlineStore, cursor: Cursor) -> Packer:
-    kept = horizon(view, cursor)
+    kept = horizon_of(view, cursor.floor)
     return Packer(store.settings, value_layout(view), view.entity, view.keys, cursor, kept)
 
 
