@@ -19,6 +19,7 @@ from feldspar.graph.graph import Graph
 from feldspar.graph.view import Service
 from feldspar.serving.backend import Backend, UnknownEntityError
 from feldspar.serving.metrics import CONTENT_TYPE, Metrics
+from feldspar.serving.pushing import Pushing
 from feldspar.serving.replies import (
     FeaturesReply,
     Health,
@@ -27,6 +28,7 @@ from feldspar.serving.replies import (
     score_reply,
 )
 from feldspar.serving.requests import question, request_model
+from feldspar.serving.routes_push import add_push_routes
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     404: {"description": "Nothing is known of this entity"},
@@ -49,8 +51,10 @@ def create_app(backend: Backend) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         backend.warm_up()
         yield
+        pushing.close()
         backend.close()
 
+    pushing = Pushing(backend.graph, backend.environment)
     app = FastAPI(
         title=f"Feldspar: {backend.graph.name}",
         description="Features and scores, the same numbers as in training and batch scoring.",
@@ -62,6 +66,7 @@ def create_app(backend: Backend) -> FastAPI:
     _add_features(app, backend, metrics)
     _add_score(app, backend, metrics)
     _add_health(app, backend)
+    add_push_routes(app, pushing)
     return app
 
 
