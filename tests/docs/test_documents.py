@@ -16,13 +16,18 @@ import pytest
 
 from feldspar.cli.main import main
 from feldspar.cli.verbs import VERBS
+from feldspar.compute.json_texts import split
 from feldspar.graph.compile import compile_graph
+from feldspar.graph.graph import Graph
 from feldspar.run.project import Project
+from feldspar.serving.push_tables import push_tables
 from feldspar.serving.requests import question, request_model
 from feldspar.spec.loading import load_definitions
+from feldspar.times import to_micros, utc_now
 from support.documents import DOCUMENTS, REPOSITORY, Block, blocks, code_spans, commands, links
 
 ENDPOINTS = ("/score", "/features", "/health", "/metrics")
+PUSHES = ("push", "update-features")
 OWN_FOLDERS = ("conf/", "lib/", "docs/", "jobs/", "notebooks/", "tests/")
 UNIX_TOOLS = ("curl", "export", "source")
 PLACEHOLDER = re.compile(r"[<*]|\bN\b")
@@ -56,11 +61,24 @@ def test_every_curl_command_sends_a_valid_request_to_an_endpoint(place: str, lin
     words = shlex.split(line)
     body = words[words.index("-d") + 1]
     path = next(word for word in words if word.startswith("localhost")).partition("/")[2]
-    assert f"/{path}" in ENDPOINTS, place
     graph = compile_graph(load_definitions(REPOSITORY / "conf", os.environ))
+    verb, _, source = path.partition("/")
+    if verb in PUSHES:
+        assert _row_problems(graph, source if verb == "push" else "", body) == [], place
+        return
+    assert f"/{path}" in ENDPOINTS, place
     model = request_model(graph, graph.services, default="credit_scoring_service")
     asked = question(model.model_validate(json.loads(body)), graph.services)
     assert asked.service in graph.services, place
+
+
+def _row_problems(graph: Graph, source: str, body: str) -> list[str]:
+    """What is wrong with a row, or with columns of the source that updates go to."""
+    tables, texts = push_tables(graph), split(body) or {}
+    if not source:
+        table = tables["real_time_push_source"].table
+        return [name for name in texts if name not in table.spec.columns]
+    return list(tables[source].judge.judge(texts, known=to_micros(utc_now())).reasons)
 
 
 def test_every_shell_line_is_checked_by_one_of_these_tests() -> None:

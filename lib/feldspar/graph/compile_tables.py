@@ -51,8 +51,8 @@ def _check_pushed(definitions: Definitions, problems: Problems) -> None:
         if not isinstance(source, FilesSource) or not source.push:
             continue
         tables = [table for table, spec in definitions.tables.items() if spec.from_ == name]
-        if len(tables) != 1:
-            found = ", ".join(tables) or "none"
+        if len(tables) > 1:
+            found = ", ".join(tables)
             text = f"a source with 'push: true' has one table that reads it; found {found}"
             problems.note(Place("sources", name, ("push",)), text)
 

@@ -64,7 +64,7 @@ def create_app(backend: Backend) -> FastAPI:
     _add_errors(app)
     _add_metrics(app, metrics)
     _add_features(app, backend, metrics)
-    _add_score(app, backend, metrics)
+    _add_score(app, backend, metrics, pushing)
     _add_health(app, backend)
     add_push_routes(app, pushing)
     return app
@@ -77,7 +77,7 @@ def scored_services(graph: Graph) -> dict[str, Service]:
     return {service.name: service for service in ordered}
 
 
-def _add_score(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
+def _add_score(app: FastAPI, backend: Backend, metrics: Metrics, pushing: Pushing) -> None:
     services = scored_services(backend.graph)
     if not services:
         return
@@ -87,6 +87,10 @@ def _add_score(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """The champion's answer for an entity, or for an event such as a payment."""
         scored = backend.score(question(body, services))
         metrics.missing(scored.served.question.service, scored.served.answer.missing)
+        asked = scored.served.question
+        if asked.at is None:
+            at = None if "event" in body.model_fields_set else scored.served.at
+            pushing.write_back(asked.service, asked.keys, scored.answer, at=at)
         return score_reply(scored, backend.environment.clock)
 
     # the model is made at start: no annotation in the source can name it

@@ -163,16 +163,20 @@ class Pushing:
             raise UsageError(f"{name} is a {kind.value}; found {text!r}")
         return value
 
-    def write_back(self, service: str, keys: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+    def write_back(
+        self, service: str, keys: Mapping[str, Any], answer: Mapping[str, Any], *, at: int | None
+    ) -> None:
         """Enters a score where the service's model says; never waits, drops what has no room.
 
         Args:
             service: that was asked.
             keys: of its entities.
             answer: what the champion said; ``score`` is its credit score, else its probability.
+            at: the clock of the answer, microseconds; None: it was about another time.
         """
         table = self.tables.get(self._written_back.get(service, ""))
-        if table is None:
+        now = to_micros(utc_now()) if self._wall else at or self._last
+        if table is None or not now:
             return
         score = answer.get("credit_score", answer.get("probability"))
         values = {**answer, "score": score}
@@ -185,8 +189,7 @@ class Pushing:
         texts = {name: str(one) for name, one in keys.items() if name in columns}
 
         def make() -> Asked:
-            known = self._tick(self._now_or_last())
-            return Asked(table, update=Update(texts, given, known, merges=False))
+            return Asked(table, update=Update(texts, given, self._tick(now), merges=False))
 
         try:
             self._queue.submit(make, rows=1, leave=_LEFT_BY_WRITE_BACK).add_done_callback(
@@ -226,9 +229,6 @@ class Pushing:
         if clock is None:
             raise StoreError("the data clock has not begun: nothing was pushed from gold yet")
         return clock
-
-    def _now_or_last(self) -> int:
-        return to_micros(utc_now()) if self._wall else self._last
 
     def _tick(self, now: int) -> int:
         """A moment later than any before; called in the order of the queue."""
