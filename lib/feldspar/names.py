@@ -31,6 +31,9 @@ OF_MESSAGE = (PARTITION, OFFSET, STAMP, MESSAGE_KEY, TOMBSTONE)
 GONE = "_gone"
 """Of a row on its way into a table of history: its key, or its interval, is no longer there."""
 VALID_FROM, VALID_TO = "valid_from", "valid_to"
+PUSHED, PUSHED_AT = "_pushed", "_pushed_at"
+"""Of a row of bronze that came over HTTP: its values as a JSON object of texts, and since when it
+is known. Its other columns are null, so pushed rows stand beside files of any format."""
 REQUEST = "request"
 GOLD_LAYOUT = "sorted runs in buckets, slices of events, departures, events of no entity"
 """How gold tables lie; one that lies otherwise is rebuilt."""

@@ -20,10 +20,10 @@ from feldspar.compute.windows.online import OnlineFold, OwnEvent
 from feldspar.compute.windows.rule import WindowRule
 from feldspar.compute.windows.tiles import TiledFold
 from feldspar.graph.tiling import Part, Series
-from feldspar.online.retain import Horizon
 from feldspar.online.state import of_history, pack_state
 from feldspar.spec.types import ColumnType
 from feldspar.stores.events import PackedEvents, StoredEvents, pack_events
+from feldspar.stores.retain import Horizon
 from feldspar.stores.rows import Layout
 from feldspar.stores.tiles import PackedTiles, TileLayout
 

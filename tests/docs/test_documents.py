@@ -16,14 +16,19 @@ from pydantic import TypeAdapter
 
 from feldspar.cli.main import main
 from feldspar.cli.verbs import VERBS
+from feldspar.compute.json_texts import split
 from feldspar.graph.compile import compile_graph
+from feldspar.graph.graph import Graph
 from feldspar.run.project import Project
 from feldspar.serving.app import create_app
 from feldspar.serving.backend import Backend
+from feldspar.serving.push_tables import push_tables
 from feldspar.spec.loading import load_definitions
+from feldspar.times import to_micros, utc_now
 from support.documents import DOCUMENTS, REPOSITORY, Block, blocks, code_spans, commands, links
 from support.places import disk_environment
 
+PUSHES = ("push", "update-features")
 OWN_FOLDERS = ("conf/", "lib/", "docs/", "jobs/", "notebooks/", "tests/")
 UNIX_TOOLS = ("curl", "export", "source")
 PLACEHOLDER = re.compile(r"[<*]|\bN\b")
@@ -60,11 +65,24 @@ def test_every_curl_command_sends_a_valid_request_to_an_endpoint(
     body = words[words.index("-d") + 1]
     path = next(word for word in words if word.startswith("localhost")).partition("/")[2]
     graph = compile_graph(load_definitions(REPOSITORY / "conf", os.environ))
+    verb, _, source = path.partition("/")
+    if verb in PUSHES:
+        assert _row_problems(graph, source if verb == "push" else "", body) == [], place
+        return
     app = create_app(Backend(graph, disk_environment(tmp_path)))
     endpoints = {getattr(one, "path", ""): one for one in app.routes}
     assert f"/{path}" in endpoints, place
     model = endpoints[f"/{path}"].endpoint.__annotations__["body"]
     assert TypeAdapter(model).validate_json(body), place
+
+
+def _row_problems(graph: Graph, source: str, body: str) -> list[str]:
+    """What is wrong with a row, or with columns of the source that updates go to."""
+    tables, texts = push_tables(graph), split(body) or {}
+    if not source:
+        table = tables["real_time_push_source"].table
+        return [name for name in texts if name not in table.spec.columns]
+    return list(tables[source].judge.judge(texts, known=to_micros(utc_now())).reasons)
 
 
 def test_every_shell_line_is_checked_by_one_of_these_tests() -> None:

@@ -22,10 +22,10 @@ from feldspar.compute.windows.online import OnlineFold, OwnEvent
 from feldspar.compute.windows.tiles import Rows, TiledFold, Tiles, make_tiles
 from feldspar.graph.tiling import Part, Series, tiling
 from feldspar.online import advance
-from feldspar.online.retain import Horizon
 from feldspar.online.state import of_history, pack_state, series_of, unpack_state
 from feldspar.spec.types import ColumnType
 from feldspar.stores.events import stamp_of
+from feldspar.stores.retain import Horizon
 from feldspar.stores.rows import Layout
 from feldspar.stores.tiles import unpack, value_layout
 from property import frames, oracle

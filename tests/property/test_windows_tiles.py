@@ -17,11 +17,11 @@ from feldspar.compute.windows.tiles import TiledFold, tile_of
 from feldspar.errors import StoreError
 from feldspar.graph.tiling import Part, Series, last_edge, tiling
 from feldspar.graph.view import Aggregate, GoldColumn, WindowedView
-from feldspar.online.retain import Horizon
 from feldspar.online.state import empty_state, of_history, pack_state
 from feldspar.spec.expression import parse
 from feldspar.spec.types import ColumnType
 from feldspar.stores.events import StoredEvents
+from feldspar.stores.retain import Horizon
 from feldspar.stores.tiles import PackedTiles, TileLayout, value_layout
 from property import frames, oracle
 from property.closeness import difference

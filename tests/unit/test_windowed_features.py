@@ -14,10 +14,10 @@ from feldspar.compute.services.plans import window_plan
 from feldspar.compute.windows.arrow import add_windows
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.view import WindowedView
-from feldspar.online.retain import Horizon
 from feldspar.online.state import of_history, pack_state
 from feldspar.spec.loading import load_definitions
 from feldspar.stores.events import StoredEvents, pack_events
+from feldspar.stores.retain import Horizon
 from feldspar.stores.tiles import TileLayout, unpack, value_layout
 from feldspar.times import duration_micros, from_micros, to_micros
 from support.small_project import write_project

@@ -13,7 +13,7 @@ from feldspar.errors import UsageError, nearest
 from feldspar.graph.graph import Graph
 from feldspar.graph.view import Aggregate, PlainView, WindowedView
 from feldspar.spec.entity import EntitySpec
-from feldspar.spec.source import GeneratorSource, KafkaSource, TableSource
+from feldspar.spec.source import FilesSource, GeneratorSource, KafkaSource, TableSource
 from feldspar.times import format_duration
 
 
@@ -92,7 +92,13 @@ def sources(project: Project, name: str | None) -> Listing:
 
 
 def _place(source: TableSource) -> str:
-    return source.topic if isinstance(source, KafkaSource) else source.path
+    match source:
+        case KafkaSource():
+            return source.topic
+        case FilesSource(push=True):
+            return " and ".join(filter(None, (source.path, "HTTP")))
+        case _:
+            return source.path
 
 
 def models(project: Project, name: str | None) -> Listing:

@@ -19,6 +19,7 @@ from feldspar.names import REQUEST
 from feldspar.spec.expression import parse, type_of
 from feldspar.spec.loading import Definitions
 from feldspar.spec.model import ModelSpec
+from feldspar.spec.source import FilesSource
 from feldspar.spec.syntax import Expression, ExpressionError
 from feldspar.spec.types import ColumnType
 
@@ -82,6 +83,7 @@ def _models(
         if spec.spine not in tables or spec.service not in services:
             continue
         refuse_deletes(tables[spec.spine], place.at("spine"), problems)
+        _check_write_back(spec, services[spec.service], place=place, problems=problems)
         label = _label(spec, tables[spec.spine], place=place, problems=problems)
         if label is not None:
             service = services[spec.service]
@@ -93,6 +95,24 @@ def _models(
                 definition=canonical({"model": spec, "service": service.definition}),
             )
     return models
+
+
+def _check_write_back(
+    spec: ModelSpec, service: Service, *, place: Place, problems: Problems
+) -> None:
+    """Scores may not come back to the model that gave them: it would learn from itself."""
+    if spec.write_back is None:
+        return
+    where, definitions = place.at("write_back"), problems.definitions
+    source = definitions.sources.get(spec.write_back)
+    if source is None:
+        problems.unknown(where, "source", spec.write_back, known=definitions.sources)
+    elif not isinstance(source, FilesSource) or not source.push:
+        problems.note(where, f"source {spec.write_back} takes no rows: it lacks 'push: true'")
+    for view in service.views:
+        if definitions.tables[view.table].from_ == spec.write_back:
+            text = f"{service.name} reads {view.name}, which is made of these scores"
+            problems.note(where, f"{text}: a model may not learn from its own answers")
 
 
 def _label(spec: ModelSpec, table: Table, *, place: Place, problems: Problems) -> Expression | None:

@@ -9,7 +9,7 @@ from feldspar.graph.problems import Place, Problems
 from feldspar.spec.check import Between, Matches, OneOf
 from feldspar.spec.expression import parse, type_of
 from feldspar.spec.loading import Definitions
-from feldspar.spec.source import KnownByColumn, TableSource
+from feldspar.spec.source import FilesSource, KnownByColumn, TableSource
 from feldspar.spec.syntax import Expression, ExpressionError
 from feldspar.spec.table import TableSpec
 from feldspar.spec.types import ColumnType
@@ -41,7 +41,20 @@ def compile_tables(definitions: Definitions, problems: Problems) -> dict[str, Ta
             definition=canonical({"table": spec, "source": source}),
             history=history,
         )
+    _check_pushed(definitions, problems)
     return tables
+
+
+def _check_pushed(definitions: Definitions, problems: Problems) -> None:
+    """A pushed row is judged by its table while the caller waits: it must be one table's."""
+    for name, source in definitions.sources.items():
+        if not isinstance(source, FilesSource) or not source.push:
+            continue
+        tables = [table for table, spec in definitions.tables.items() if spec.from_ == name]
+        if len(tables) > 1:
+            found = ", ".join(tables)
+            text = f"a source with 'push: true' has one table that reads it; found {found}"
+            problems.note(Place("sources", name, ("push",)), text)
 
 
 def _check_names(spec: TableSpec, source: TableSource, *, place: Place, problems: Problems) -> None:

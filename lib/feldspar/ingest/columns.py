@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from feldspar.names import BATCH, POSITION, SHAPE
+from feldspar.names import BATCH, POSITION, PUSHED, PUSHED_AT, SHAPE
 
 CORRUPT = "_corrupt"
 FILE = "_file"
 INGESTED_AT = "_ingested_at"
-PROVENANCE = (FILE, BATCH, POSITION, INGESTED_AT, CORRUPT, SHAPE)
+PROVENANCE = (FILE, BATCH, POSITION, INGESTED_AT, CORRUPT, SHAPE, PUSHED, PUSHED_AT)
 
 NOTHING = "void"
 """The type of a column in which a file has nothing but nulls."""

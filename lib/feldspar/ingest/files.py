@@ -63,7 +63,9 @@ def ingest_files(
         return _complete_list(step, tables, txn=txn, now=now)
     if not step.files:
         raise InputError(f"{step.name}: the step names no files", hint="feldspar plan")
-    readable, aside = probe_files(step.files, tables.lake.storage)
+    readable, aside = probe_files(
+        step.files, tables.lake.storage, inbox=tables.lake.inbox(step.source)
+    )
     readable, misfits = _fit(readable, step=step, tables=tables)
     commit, bad = None, list[SetAside]()
     if readable:

@@ -20,7 +20,7 @@ from feldspar.ingest.columns import CORRUPT, FILE, NOTHING, PROVENANCE, stored_t
 from feldspar.ingest.probe import FileColumn, Format, Readable
 from feldspar.ingest.shapes import Shape
 from feldspar.ingest.splitting import Splitter
-from feldspar.names import SHAPE
+from feldspar.names import PUSHED, PUSHED_AT, SHAPE
 from feldspar.stores.tables.paths import literal_path, plain_path
 
 MOST_COLUMNS = 2_000
@@ -42,9 +42,13 @@ def read_files(spark: SparkSession, files: Sequence[Readable]) -> list[Group]:
     Raises:
         InputError: JSON lines have a key that cannot be the name of a column.
     """
-    ordered = sorted(files, key=lambda one: (one.format.value, one.columns, one.file.uri))
-    alike = groupby(ordered, key=lambda one: (one.format, one.columns))
+    ordered = sorted(files, key=lambda one: (*_sort(one), one.file.uri))
+    alike = groupby(ordered, key=_sort)
     return [_group(spark, tuple(found)) for _, found in alike]
+
+
+def _sort(one: Readable) -> tuple[str, bool, tuple[FileColumn, ...]]:
+    return one.format.value, one.pushed, one.columns
 
 
 def _group(spark: SparkSession, files: tuple[Readable, ...]) -> Group:
@@ -78,6 +82,8 @@ def _read_alike(spark: SparkSession, files: Sequence[Readable]) -> DataFrame:
         case Format.CSV:
             names = [column.name for column in files[0].columns]
             return _placed(_read_csv(spark, paths, columns=names))
+        case Format.JSON if files[0].pushed:
+            return split_objects(_lines(spark, paths), _LINE, (PUSHED, PUSHED_AT))
         case Format.JSON:
             return _read_json(spark, paths)
 
@@ -125,13 +131,17 @@ def _read_json(spark: SparkSession, paths: list[str]) -> DataFrame:
     Spark's own reader drops what follows the first object of a line, and of two keys that differ by
     upper and lower case the values of one.
     """
-    path = plain_path(F.col("_metadata.file_path")).alias(FILE)
-    lines = spark.read.text(paths).select(path, _LINE).where(F.trim(_LINE) != "")
+    lines = _lines(spark, paths)
     names = distinct_names(lines.select(F.explode(F.json_object_keys(_LINE))))
     problem = unusable(names)
     if problem:
         raise InputError(problem)
     return split_objects(lines, _LINE, names)
+
+
+def _lines(spark: SparkSession, paths: list[str]) -> DataFrame:
+    path = plain_path(F.col("_metadata.file_path")).alias(FILE)
+    return spark.read.text(paths).select(path, _LINE).where(F.trim(_LINE) != "")
 
 
 def split_objects(rows: DataFrame, column: str, names: Sequence[str]) -> DataFrame:

@@ -12,7 +12,7 @@ import io
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import pyarrow as pa
@@ -66,6 +66,8 @@ class Readable:
     format: Format
     columns: tuple[FileColumn, ...]
     """Empty for JSON lines, whose rows each name their own."""
+    pushed: bool = False
+    """Whether its rows came over HTTP: a line has one as text, and since when it is known."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,25 @@ class SetAside:
 
 
 def probe_files(
-    files: Sequence[WaitingFile], storage: StorageSpec
+    files: Sequence[WaitingFile], storage: StorageSpec, *, inbox: str
 ) -> tuple[list[Readable], list[SetAside]]:
     """Sorts files into readable ones and ones to set aside, in the order given.
+
+    Args:
+        files: to look into.
+        storage: where they are.
+        inbox: the folder of rows that came over HTTP.
 
     Raises:
         StoreError: the storage failed, which says nothing of the files.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(lambda file: _probe(file, storage), files))
-    readable = [one for one in found if isinstance(one, Readable)]
+    readable = [
+        replace(one, pushed=one.file.uri.startswith(f"{inbox}/"))
+        for one in found
+        if isinstance(one, Readable)
+    ]
     aside = [one for one in found if isinstance(one, SetAside)]
     return readable, aside
 

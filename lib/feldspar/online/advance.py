@@ -6,12 +6,12 @@ a rebuild from gold would write, the answer is to read the entity's history agai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from feldspar.online.retain import Horizon
 from feldspar.online.state import EntityState, advanced, empty_state, series_of, unpack_state
 from feldspar.stores.events import StoredEvents, stamp_of
+from feldspar.stores.retain import Horizon, without_pushed
 from feldspar.stores.rows import Layout
 
 
@@ -67,6 +67,7 @@ def advance(
             # of another definition, or of a push that was stopped and had part of these rows
             return Verdict.HISTORY
         state = unpack_state(layout, value)
+    state = replace(state, events=without_pushed(state.events, added.events))
     corrects = added.again if series_of(layout) else _may_be_hidden(state, added.events, horizon)
     return Verdict.HISTORY if corrects else advanced(state, added.events, horizon, layout)
 

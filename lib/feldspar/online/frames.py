@@ -14,8 +14,8 @@ from feldspar.graph.tiling import tiling
 from feldspar.graph.view import PlainView, WindowedView
 from feldspar.names import BATCH, EVENT_ID, EVENT_TIME, KNOWN_TIME, POSITION, RETRACTED
 from feldspar.online.columns import VISIBLE_AT
-from feldspar.online.retain import Horizon
 from feldspar.online.tasks import AGAIN
+from feldspar.stores.retain import Horizon
 from feldspar.stores.tables.spark import SparkTables
 
 _CLOCKS = (EVENT_TIME, KNOWN_TIME)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import assert_never
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -21,10 +20,10 @@ from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.names import value_fingerprint
 from feldspar.online.frames import added_events, events_to_push, rows_to_push
 from feldspar.online.replaced import clear_replaced, took_over
-from feldspar.online.retain import Horizon
 from feldspar.online.tasks import COUNTS, AdvanceTask, Packer, PushTask
 from feldspar.stores.cursors import Cursor, Standing
 from feldspar.stores.online import OnlineStore, Patience
+from feldspar.stores.retain import horizon_of
 from feldspar.stores.tables.spark import SparkTables
 from feldspar.stores.tiles import value_layout
 from feldspar.times import duration_micros, to_micros, utc_now
@@ -144,19 +143,6 @@ def _try(one: _Try, progress: Callable[[str], None]) -> tuple[int, int, int] | N
     return counts
 
 
-def horizon(view: View, cursor: Cursor) -> Horizon:
-    """What the store keeps of a view as of a cursor; ``retention`` of rows is their ttl."""
-    match view:
-        case WindowedView():
-            retention = duration_micros(view.retention)
-        case PlainView():
-            # without a ttl rows live for ever, and no limit is ever looked at
-            retention = 0 if view.ttl is None else duration_micros(view.ttl)
-        case _:
-            assert_never(view)
-    return Horizon(cursor.floor, retention, duration_micros(view.serving_delay))
-
-
 def _cursor(view: View, standing: Standing, wanted: _Range) -> tuple[Cursor, int | None]:
     """The cursor to leave behind, and the version to start after."""
     definition = value_fingerprint(view.definition)
@@ -185,7 +171,7 @@ def _cursor(view: View, standing: Standing, wanted: _Range) -> tuple[Cursor, int
 
 
 def _packer(view: View, store: OnlineStore, cursor: Cursor) -> Packer:
-    kept = horizon(view, cursor)
+    kept = horizon_of(view, cursor.floor)
     name, layout = view.online_name, value_layout(view)
     return Packer(store.settings, name, layout, view.entity, view.keys, cursor, kept)
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from feldspar.compute.windows.merge import merge_tiles
 from feldspar.compute.windows.tiles import Rows, Tiles, make_tiles
 from feldspar.graph.tiling import Series, last_edge
-from feldspar.online.retain import Horizon, living_events
 from feldspar.stores.events import PackedEvents, StoredEvents, pack_events
+from feldspar.stores.retain import Horizon, living_events
 from feldspar.stores.rows import Layout
 from feldspar.stores.tiles import PackedTiles, StoredSeries, TileLayout, pack_tiles
 

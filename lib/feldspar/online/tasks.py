@@ -14,16 +14,15 @@ import pyarrow as pa
 
 from feldspar.online.advance import Added, Span, Verdict, advance
 from feldspar.online.columns import Columns, Group, groups, stored_events, stored_rows
-from feldspar.online.retain import Horizon, newest_rows
 from feldspar.online.state import EntityState, of_history, pack_state, series_of
 from feldspar.stores.online import Cursor, OnlineSettings, OnlineStore, Patience, Write
+from feldspar.stores.retain import Horizon, newest_rows
 from feldspar.stores.rows import Layout, pack_rows
 
 AGAIN = "_again"
 COUNTS = "entities bigint, written bigint"
 _KEYS_A_CALL = 2_000
 _BYTES_A_CALL = 4_000_000
-_MILLISECOND = 1_000
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,10 @@ class Packer:
         return Write(key, value, self._expires(state.newest(series_of(self.layout))))
 
     def _expires(self, newest: int) -> int | None:
-        """Milliseconds of the wall clock at which the floor has passed all that the value answers.
-
-        Under a data clock keys stay: history does not age while nobody replays it.
-        """
-        if self.settings.clock == "data" or not self.horizon.retention:
+        """Under a data clock keys stay: history does not age while nobody replays it."""
+        if self.settings.clock == "data":
             return None
-        history = self.cursor.clock - self.horizon.floor
-        return max(1, (newest + self.horizon.retention + history) // _MILLISECOND + 1)
+        return self.horizon.expires(newest, clock=self.cursor.clock)
 
 
 @dataclass(frozen=True)

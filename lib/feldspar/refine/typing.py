@@ -25,18 +25,11 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from feldspar.compute.checks.texts import DATE, LOCAL, NUMBER, ZONED, missing, untyped
 from feldspar.compute.local_times import instants
 from feldspar.graph.graph import Table
 from feldspar.spec.table import ColumnSpec
 from feldspar.spec.types import ColumnType
-
-# Spark's own casts also take 'now', '12:00' (of today), '2018', '1d' and '0x1p3'
-_DAY = r"\s*\d{4}-\d{1,2}-\d{1,2}"
-_MOMENT = _DAY + r"[T ]\d{1,2}:\d{1,2}(:\d{1,2}(\.\d*)?)?"
-_LOCAL = rf"^({_DAY}|{_MOMENT})\s*$"
-_ZONED = rf"^{_MOMENT}\s*[a-zA-Z+-]\S*\s*$"
-_DATE = rf"^{_DAY}([T ]00:00(:00(\.0*)?)?)?\s*$"
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,7 @@ def typed_columns(table: Table, raw: StructType) -> list[TypedColumn]:
     """One entry a declared column, over the columns that the raw rows have."""
     present = {field.name for field in raw}
     return [
-        _present(name, spec, kind=raw[name].dataType, zone=table.source.zone)
+        _present(name, F.col(f"`{name}`"), spec, kind=raw[name].dataType, zone=table.source.zone)
         if name in present
         else _absent(name, spec)
         for name, spec in table.spec.columns.items()
@@ -69,13 +62,18 @@ def _absent(name: str, spec: ColumnSpec) -> TypedColumn:
     return TypedColumn(name, value, failed, missing(name))
 
 
-def missing(name: str) -> str:
-    """The reason of a row whose file or table has no column of this name."""
-    return f"{name}:missing_column"
+def text_columns(table: Table, texts: Column) -> list[TypedColumn]:
+    """One entry a declared column, from a map of names to texts."""
+    return [
+        _present(name, texts.getItem(name), spec, kind=StringType(), zone=table.source.zone)
+        for name, spec in table.spec.columns.items()
+    ]
 
 
-def _present(name: str, spec: ColumnSpec, *, kind: DataType, zone: str | None) -> TypedColumn:
-    source, reason = F.col(f"`{name}`"), f"{name}:{_reason(spec.type, zone)}"
+def _present(
+    name: str, source: Column, spec: ColumnSpec, *, kind: DataType, zone: str | None
+) -> TypedColumn:
+    reason = untyped(name, spec.type, zone)
     if kind.simpleString() == spec.type.spark and spec.type is not ColumnType.DOUBLE:
         return TypedColumn(name, source, None, reason)
     value = _value(source, kind, wanted=spec.type, zone=zone)
@@ -83,16 +81,6 @@ def _present(name: str, spec: ColumnSpec, *, kind: DataType, zone: str | None) -
         source = F.when(F.trim(source) != "", source)
     failed = source.isNotNull() & value.isNull()
     return TypedColumn(name, value, failed, reason)
-
-
-def _reason(wanted: ColumnType, zone: str | None) -> str:
-    match wanted:
-        case ColumnType.TIMESTAMP:
-            return "not_a_timestamp" if zone else "not_a_timestamp_with_zone"
-        case ColumnType.DOUBLE:
-            return "not_a_finite_number"
-        case _:
-            return f"not_a_{wanted.value}"
 
 
 def _value(source: Column, kind: DataType, *, wanted: ColumnType, zone: str | None) -> Column:
@@ -116,8 +104,8 @@ def _instant(source: Column, kind: DataType, zone: str | None) -> Column | None:
             return source
         case StringType():
             wall_time = source.try_cast("timestamp_ntz")
-            local = F.when(source.rlike(_LOCAL), _from_zone(wall_time, zone))
-            return F.when(source.rlike(_ZONED), source.try_cast("timestamp")).otherwise(local)
+            local = F.when(source.rlike(LOCAL), _from_zone(wall_time, zone))
+            return F.when(source.rlike(ZONED), source.try_cast("timestamp")).otherwise(local)
         case TimestampNTZType() | DateType():
             return _from_zone(source, zone)
         case _:
@@ -131,7 +119,7 @@ def _from_zone(local: Column, zone: str | None) -> Column:
 def _date(source: Column, kind: DataType) -> Column | None:
     match kind:
         case StringType():
-            return F.when(source.rlike(_DATE), source.try_cast("date"))
+            return F.when(source.rlike(DATE), source.try_cast("date"))
         case DateType() | TimestampType() | TimestampNTZType():
             return source.cast("date")
         case _:
@@ -164,7 +152,7 @@ def _number(source: Column, kind: DataType, wanted: ColumnType) -> Column | None
         # NaN and infinities would poison sums without a word
         finite = value.isNotNull() & ~F.isnan(value) & (F.abs(value) != F.lit(float("inf")))
         if isinstance(kind, StringType):
-            finite = finite & source.rlike(_NUMBER)
+            finite = finite & source.rlike(NUMBER)
         return F.when(finite, value)
     if isinstance(kind, FractionalType | DecimalType):
         return F.when(source == F.floor(source), value)

@@ -17,7 +17,9 @@ from feldspar.serving.access.guard import Guard
 from feldspar.serving.backend import Backend, UnknownEntityError
 from feldspar.serving.batching import Batcher
 from feldspar.serving.metrics import Measured, Metrics
+from feldspar.serving.pushing import Pushing
 from feldspar.serving.requests import BATCH_ROWS
+from feldspar.serving.routes_push import add_push_routes
 from feldspar.serving.routes_services import add_services
 from feldspar.serving.routes_standing import add_standing
 from feldspar.serving.routing import refusal_of, refused
@@ -51,8 +53,10 @@ def create_app(backend: Backend, *, warm: Callable[[], None] = _nothing) -> Fast
         warm()
         yield
         batcher.close()
+        pushing.close()
         backend.close()
 
+    pushing = Pushing(backend.graph, backend.environment)
     app = FastAPI(
         title=f"Feldspar: {backend.graph.name}",
         description="Features and scores, the same numbers as in training and batch scoring.",
@@ -60,7 +64,8 @@ def create_app(backend: Backend, *, warm: Callable[[], None] = _nothing) -> Fast
     )
     metrics = Metrics()
     app.add_exception_handler(FeldsparError, _refuse)
-    add_services(app, backend, batcher, metrics)
+    add_services(app, backend, batcher, metrics, pushing)
+    add_push_routes(app, pushing)
     add_standing(app, backend, metrics)
     environment = backend.environment
     app.add_middleware(Guard, spec=environment.serving, folder=environment.folder)

@@ -17,6 +17,7 @@ from feldspar.serving.access.sizes import check_rows
 from feldspar.serving.backend import Backend, Fetched, Outcome, Scored, Served
 from feldspar.serving.batching import Batcher
 from feldspar.serving.metrics import Metrics
+from feldspar.serving.pushing import Pushing
 from feldspar.serving.replies import (
     FeaturesReply,
     Refusal,
@@ -46,11 +47,13 @@ def scored_services(graph: Graph) -> dict[str, Service]:
     return {service.name: service for service in ordered}
 
 
-def add_services(app: FastAPI, backend: Backend, batcher: Batches, metrics: Metrics) -> None:
+def add_services(
+    app: FastAPI, backend: Backend, batcher: Batches, metrics: Metrics, pushing: Pushing
+) -> None:
     """Adds /features and /score, and both of each service."""
     graph = backend.graph
     scored, known = scored_services(graph), dict(graph.services)
-    asking = _Asking(backend, batcher, metrics)
+    asking = _Asking(backend, batcher, metrics, pushing)
     scores, features = RequestModels(graph, ScoreRequest), RequestModels(graph, requests.Request)
     default = next(iter(scored or known), "")
     if scored:
@@ -70,9 +73,13 @@ def add_services(app: FastAPI, backend: Backend, batcher: Batches, metrics: Metr
 class _Asking:
     """From questions to replies."""
 
-    def __init__(self, backend: Backend, batcher: Batches, metrics: Metrics) -> None:
-        self._batcher, self._metrics = batcher, metrics
+    def __init__(
+        self, backend: Backend, batcher: Batches, metrics: Metrics, pushing: Pushing
+    ) -> None:
+        self._batcher, self._metrics, self._pushing = batcher, metrics, pushing
         self._clock = backend.environment.clock
+        # the time of an event may be any; that of a key is the clock
+        self._by_clock = {name: one.event is None for name, one in backend.graph.services.items()}
         self._limits = backend.environment.serving.limits
 
     async def one(self, request: Request, question: Question) -> dict[str, Any]:
@@ -107,6 +114,10 @@ class _Asking:
         )
         if isinstance(outcome, Served):
             return features_reply(outcome, self._clock)
+        asked = served.question
+        if asked.at is None:
+            at = served.at if self._by_clock[asked.service] else None
+            self._pushing.write_back(asked.service, asked.keys, outcome.answer, at=at)
         return score_reply(outcome, self._clock)
 
 

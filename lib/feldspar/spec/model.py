@@ -51,5 +51,11 @@ class ModelSpec(Definition):
         default="probability",
         description="what a score answers: P(label), or a credit score of 300 to 850 made of it",
     )
+    write_back: str | None = Field(
+        default=None,
+        # where answers go changes nothing of the model
+        exclude=True,
+        description="source with 'push: true' that every score is entered in, as it is answered",
+    )
     retrain: Duration = Field(description="due when the clock is this far past the last cut")
     description: str = ""

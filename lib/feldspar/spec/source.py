@@ -86,13 +86,29 @@ class FilesSource(Clocks):
     """Parquet, CSV or JSON lines in a folder or under an S3 prefix, each file read once."""
 
     kind: Literal["files"]
-    path: str = Field(description="file, folder or s3a:// prefix")
+    path: str = Field(
+        default="", description="file, folder or s3a:// prefix; none where all rows are pushed"
+    )
+    push: bool = Field(
+        default=False,
+        # how rows come changes nothing of the table that is made of them
+        exclude=True,
+        description="true: it also takes rows over HTTP, POST /push/<source>",
+    )
     envelope: Literal["debezium"] | None = Field(
         default=None,
         description="debezium: lines are its change events; tables declare the row's columns, and "
         "op, ts_ms and source_<field> of the event",
     )
     description: str = ""
+
+    @model_validator(mode="after")
+    def _where_rows_come_from(self) -> Self:
+        if not self.path and not self.push:
+            raise ValueError("'path' is missing; only a source with 'push: true' needs none")
+        if self.envelope and self.push:
+            raise ValueError("a source of change events cannot say 'push: true'")
+        return self
 
 
 class DeltaSource(Clocks):

@@ -122,10 +122,9 @@ def waiting_files(
     """
     lake = Lake.of(environment)
     loaded, aside = _known_files(lake, name)
-    found = objects.list_files(lake.source_uri(source.path), environment.storage)
     waiting = [
         WaitingFile(file.uri, file.size, file.modified_micros)
-        for file in found
+        for file in _files(name, source, lake)
         if _one_scheme(file.uri) not in loaded
         and (_one_scheme(file.uri), file.size, file.modified_micros) not in aside
     ]
@@ -133,6 +132,20 @@ def waiting_files(
     return tuple(sorted(waiting, key=lambda file: file.uri)), len(
         loaded | {one[0] for one in aside}
     )
+
+
+def _files(name: str, source: FilesSource, lake: Lake) -> list[objects.FileInfo]:
+    """What lies at a source's path and, where it takes pushed rows, in its inbox."""
+    if not source.push:
+        return objects.list_files(lake.source_uri(source.path), lake.storage)
+    places = [lake.inbox(name), *([lake.source_uri(source.path)] if source.path else [])]
+    # files may come later, or never: pushed rows do not wait for them
+    found = (objects.list_files(one, lake.storage) for one in places if _is_there(one, lake))
+    return [file for files in found for file in files]
+
+
+def _is_there(uri: str, lake: Lake) -> bool:
+    return "://" in uri or objects.exists(lake.storage, uri)
 
 
 def _one_scheme(uri: str) -> str:
@@ -177,7 +190,7 @@ def source_state(name: str, graph: Graph, environment: Environment) -> SourceSta
         lake = Lake.of(environment)
         uri = lake.source_uri(source.path)
         return SourceState(version=ExternalTable(uri, lake.storage).version())
-    if isinstance(source, FilesSource) and not generator_is_off(graph, source):
+    if isinstance(source, FilesSource) and (source.push or not generator_is_off(graph, source)):
         return _files_state(name, source, graph=graph, environment=environment)
     if isinstance(source, KafkaSource):
         return SourceState(topic=topic_state(name, source, environment=environment))
@@ -206,8 +219,10 @@ def _files_state(
         if _is_generated(source, graph):
             return SourceState()
         raise
-    if _is_generated(source, graph) and not _generated(graph, environment.folder):
-        return SourceState(known=known)
+    off = generator_is_off(graph, source)
+    if off or (_is_generated(source, graph) and not _generated(graph, environment.folder)):
+        pushed = f"{Lake.of(environment).inbox(name)}/"
+        waiting = tuple(one for one in waiting if one.uri.startswith(pushed))
     return SourceState(waiting=waiting, known=known)
 
 

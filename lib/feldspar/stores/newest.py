@@ -98,3 +98,12 @@ return 1
 cursor becomes ARGV[3] where it is ARGV[2] (empty: where there is none; ``*``: whatever it is); then
 the clock in microseconds. Returns 1, or 0 where the cursor is something else; a repeat whose first
 answer was lost returns 1 too."""
+
+ADVANCE = """
+local old = redis.call('HGET', KEYS[1], 'clock')
+if not old or tonumber(old) < tonumber(ARGV[1]) then
+  redis.call('HSET', KEYS[1], 'clock', ARGV[1])
+end
+return 1
+"""
+"""KEYS[1]: as of ``CONCLUDE``; its clock moves forward to ARGV[1], never back."""

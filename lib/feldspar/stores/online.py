@@ -19,7 +19,7 @@ from feldspar.graph.observed import PushState
 from feldspar.graph.view import View
 from feldspar.spec.environment import Environment
 from feldspar.stores.cursors import Cursor, Replication, Standing, part_of, part_tags, standing_of
-from feldspar.stores.newest import CONCLUDE, WRITE
+from feldspar.stores.newest import ADVANCE, CONCLUDE, WRITE
 from feldspar.stores.servers import OnlineSettings, Patience, Script, Servers, refuses_access
 from feldspar.times import to_micros
 
@@ -30,7 +30,7 @@ _SCAN = 5_000
 _CLOCK = "clock"
 _WHATEVER = "*"
 _EVICTS = re.compile(r"^(allkeys|volatile)-")
-_WRITE, _CONCLUDE = Script(WRITE), Script(CONCLUDE)
+_WRITE, _CONCLUDE, _ADVANCE = Script(WRITE), Script(CONCLUDE), Script(ADVANCE)
 KeyPart = int | str | bool | datetime | date
 
 
@@ -170,6 +170,10 @@ class OnlineStore:
         if others:
             arguments = [view, _WHATEVER, text, clock]
             self._servers.call(_CONCLUDE, [([copy], arguments) for copy in others])
+
+    def advance_clock(self, micros: int) -> None:
+        """Moves the data clock forward, never back: a row that was pushed is known by then."""
+        self._servers.call(_ADVANCE, [([copy], [micros]) for copy in self._copies])
 
     def definitions(self, view: str) -> dict[str, Cursor]:
         """Cursors of all definitions of a view (by its plain name), by online name."""

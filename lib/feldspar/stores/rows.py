@@ -25,6 +25,9 @@ RANK_BYTES = 32
 """event_time, known_time, batch, position: what makes a row newer than another."""
 HEADER_BYTES = ID_BYTES + EPOCH_BYTES
 
+PUSHED_BATCH = -1
+"""Batch of a row that came over HTTP and is not in gold yet: gold's own copy is the newer one."""
+
 _SIGN = 1 << 63
 _PACKING = {"row": "row", "events": EVENTS_PACKING}
 """Kind of layout to how it is packed; another way of packing gets another name."""

@@ -55,4 +55,4 @@ def generator_is_off(graph: Graph, source: FilesSource) -> bool:
 
 def below(source: FilesSource, folder: str) -> bool:
     """Whether a source reads from a folder or from under it."""
-    return PurePath(source.path).is_relative_to(PurePath(folder))
+    return bool(source.path) and PurePath(source.path).is_relative_to(PurePath(folder))

@@ -109,7 +109,7 @@ def _loads(draft: Draft, source: str) -> tuple[int, int]:
 
 
 def _files(draft: Draft, source: FilesSource, state: SourceState) -> tuple[Status, str]:
-    if generator_is_off(draft.graph, source):
+    if generator_is_off(draft.graph, source) and not (source.push and state.waiting):
         return Status.OFF, "its generator is off"
     if any(below(source, folder) for folder in draft.generating):
         return Status.RUN, "files are made by this run"

@@ -34,6 +34,10 @@ class Lake:
         """The table's folder as Spark names it (``s3a://`` or a local path)."""
         return f"{self.storage.root.rstrip('/')}/{self.namespace}/{layer}/{name}"
 
+    def inbox(self, source: str) -> str:
+        """The folder that rows pushed to a source wait in, as files of JSON lines."""
+        return f"{self.storage.root.rstrip('/')}/{self.namespace}/inbox/{source}"
+
     def native_uri(self, layer: str, name: str) -> str:
         """The same folder for readers without a JVM (``s3://`` or a local path)."""
         return self.uri(layer, name).replace("s3a://", "s3://", 1)

@@ -1,6 +1,6 @@
 """What of an entity the online store has to keep, so that it answers every T from a floor on.
 
-Pure functions over stored rows and events; ``push`` calls them in Spark tasks. What is dropped here
+Pure functions over stored rows and events, for pushes from gold and over HTTP. What is dropped here
 is the newest at no such T (rows) or counts in no window at any of them (events).
 """
 
@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
+from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.stores.events import StoredEvents
-from feldspar.stores.rows import StoredRow
+from feldspar.stores.rows import PUSHED_BATCH, StoredRow
+from feldspar.times import duration_micros
+
+_MILLISECOND = 1_000
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,30 @@ class Horizon:
     def oldest(self) -> int:
         """What happened no later counts in no window that is answered."""
         return self.floor - self.retention
+
+    def expires(self, newest: int, *, clock: int) -> int | None:
+        """Milliseconds at which the floor has passed all that a value answers; None: never.
+
+        Args:
+            newest: time of the newest thing in the value, microseconds.
+            clock: of the push that set the floor, microseconds.
+        """
+        if not self.retention:
+            return None
+        return max(1, (newest + self.retention + clock - self.floor) // _MILLISECOND + 1)
+
+
+def horizon_of(view: View, floor: int) -> Horizon:
+    """What the store keeps of a view from a floor on; ``retention`` of rows is their ttl."""
+    match view:
+        case WindowedView():
+            retention = duration_micros(view.retention)
+        case PlainView():
+            # without a ttl rows live for ever, and no limit is ever looked at
+            retention = 0 if view.ttl is None else duration_micros(view.ttl)
+        case _:
+            assert_never(view)
+    return Horizon(floor, retention, duration_micros(view.serving_delay))
 
 
 def newest_rows(rows: Sequence[StoredRow], floor: int) -> list[StoredRow]:
@@ -76,6 +105,20 @@ def living_events(events: StoredEvents, horizon: Horizon) -> StoredEvents:
     kept = set(rows)
     dropped = (time for row, time in enumerate(events.known_time) if row not in kept)
     return events.take(rows).forgetting(max(oldest, *dropped))
+
+
+def without_pushed(held: StoredEvents, gold: StoredEvents) -> StoredEvents:
+    """The events without those pushed over HTTP that gold has brought since."""
+    if PUSHED_BATCH not in held.batch:
+        return held
+    told = set(zip(gold.event_id, gold.known_time, strict=True))
+    versions = zip(held.event_id, held.known_time, held.batch, strict=True)
+    kept = [
+        place
+        for place, (ident, known, batch) in enumerate(versions)
+        if batch != PUSHED_BATCH or (ident, known) not in told
+    ]
+    return held.take(kept)
 
 
 def _living_versions(events: StoredEvents, horizon: Horizon, oldest: int) -> list[int]:
