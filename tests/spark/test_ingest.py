@@ -321,7 +321,7 @@ def append_alone(pipeline: Pipeline, name: str) -> None:
     """The commit to bronze of load 1, with one of the files that wait; not that to the list."""
     tables = pipeline.tables
     waiting = [file for file in pipeline.waiting() if file.uri.endswith(name)]
-    readable, _ = probe_files(waiting, tables.lake.storage)
+    readable, _ = probe_files(waiting, tables.lake.storage, inbox="none")
     rows = together(read_files(tables.spark, readable)).withColumns(
         {
             BATCH: F.lit(1).cast("bigint"),

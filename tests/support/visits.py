@@ -119,7 +119,7 @@ def put_cursors(graph: Graph, store: OnlineStore) -> None:
         if view.table == SOURCE:
             floor = clock - timedelta(days=7) // timedelta(microseconds=1)
             cursor = Cursor(1, value_fingerprint(view.definition), 0, 1, clock, floor)
-            store.set_cursor(view.name, cursor, before=store.cursor(view.name))
+            store.set_cursor(view.online_name, cursor, before=store.cursor(view.online_name))
 
 
 def visit(number: int, customer: int = 1, **other: Any) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def split_many(text: str, *, most: int) -> list[dict[str, str | None]] | None:
 
 
 def _split_list(text: str, place: int, most: int) -> list[dict[str, str | None]] | None:
-    found = []
+    found: list[dict[str, str | None]] = []
     while len(found) < most:
         _, end = _DECODER.raw_decode(text, place)
         found.append(_split(text[place:end]))

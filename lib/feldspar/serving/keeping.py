@@ -106,7 +106,10 @@ class Keeper:
     def _look(self, asked: Sequence[Asked], group: _Group) -> None:
         """Reads cursors, and what updates are put on; makes rows of updates."""
         views = sorted({view.view.online_name for one in asked for view in one.table.views})
-        keys = [one.update and one.table.key_of(one.update, self._store) for one in asked]
+        keys = [
+            None if one.update is None else one.table.key_of(one.update, self._store)
+            for one in asked
+        ]
         wanted = sorted({key for key in keys if key})
         try:
             page = self._store.read(views, wanted)

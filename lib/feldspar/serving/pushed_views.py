@@ -143,7 +143,7 @@ class PushedView:
             replacements = self._replacements(view, events, cursor, store=store)
             put = store.replace(replacements) if replacements else []
             missed = {one.key for one, done in zip(replacements, put, strict=True) if not done}
-            events = {key: events[key] for key in missed}  # type: ignore[assignment]
+            events = {key: events[key] for key in missed}
             if not events:
                 return WRITTEN
         raise StoreError(

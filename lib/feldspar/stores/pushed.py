@@ -163,6 +163,6 @@ def _series(layout: TileLayout, tiles: PackedTiles | None) -> list[StoredSeries]
         return [StoredSeries([], [[] for _ in one.parts]) for one in layout.series]
     found = [tiles.series(place) for place in range(len(layout.series))]
     return [
-        StoredSeries(one.tiles(), [one.column(place) for place in range(len(of.parts))])
+        StoredSeries(list(one.tiles()), [list(one.column(place)) for place in range(len(of.parts))])
         for one, of in zip(found, layout.series, strict=True)
     ]
