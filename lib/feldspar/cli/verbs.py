@@ -15,6 +15,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "quality": ("jobs", "hold finished tables against their expectations"),
     "train": ("jobs", "train, judge and promote the models that are due"),
     "online": ("jobs", "gold to Redis: push, rebuild, verify"),
+    "online show": ("entity", "what is served of one entity, or would be at a time, and from what"),
     "training-set": ("jobs", "a service's features for the rows of a spine"),
     "training-set diff": ("jobs", "what changed between two training sets, and why"),
     "explain": ("explain", "how a training set would be made, and what it would read"),

@@ -107,6 +107,11 @@ class OnlineStore:
         values = _in_places(len(keys), groups, answers)
         return Page(None if clock is None else int(clock), cursors, values)
 
+    def lifetimes(self, keys: Sequence[str]) -> list[int | None]:
+        """Milliseconds until each key expires; None where it does not, or is not there."""
+        answers = self._servers.run([("PTTL", key) for key in keys])
+        return [None if left < 0 else int(left) for left in answers]
+
     def write(self, writes: Sequence[Write], *, kind: Literal["row", "events"], floor: int) -> int:
         """Puts values where they are newer than what lies there; returns how many keys changed.
 
