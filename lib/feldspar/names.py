@@ -32,6 +32,10 @@ GONE = "_gone"
 """Of a row on its way into a table of history: its key, or its interval, is no longer there."""
 VALID_FROM, VALID_TO = "valid_from", "valid_to"
 REQUEST = "request"
+SERVED_AT = "_served_at"
+"""Of a logged answer: when it was given, by the wall clock."""
+SERVED_INBOX = "inbox/served"
+"""The folder beside a lake's tables in which each service's answers wait for bronze."""
 GOLD_LAYOUT = "sorted runs in buckets, slices of events, departures, events of no entity"
 """How gold tables lie; one that lies otherwise is rebuilt."""
 GENERATED = "generated.json"
@@ -80,6 +84,15 @@ EVENTS_PACKING = "events 3"
 def value_fingerprint(definition: str) -> str:
     """What an online cursor calls a view's definition: it differs where values do."""
     return fingerprint(f"{EVENTS_PACKING}:{definition}")
+
+
+def served_table(service: str) -> str:
+    """The source, and the bronze table, of a service's answers.
+
+    >>> served_table("fraud")
+    'served_fraud'
+    """
+    return f"served_{service}"
 
 
 def registered_model(namespace: str, model: str) -> str:

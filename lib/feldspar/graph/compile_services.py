@@ -285,6 +285,7 @@ def _service(
                 "derived": derived,
             }
         ),
+        served_log=spec.served_log,
     )
 
 

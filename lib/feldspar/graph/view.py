@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Literal
 
 from feldspar.names import REQUEST, feature_column
+from feldspar.spec.service import ServedLogSpec
 from feldspar.spec.syntax import Expression
 from feldspar.spec.types import ColumnType
 
@@ -169,6 +170,8 @@ class Service:
     computations: tuple[Computation, ...]
     outputs: tuple[OutputColumn, ...]
     definition: str
+    served_log: ServedLogSpec = field(default=ServedLogSpec(), kw_only=True)
+    """What is kept of its answers; no part of what decides them."""
 
 
 def derived_column(derived: Derived) -> str:
