@@ -7,6 +7,7 @@ champion are not there; the body says which, and what to do.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -17,8 +18,9 @@ from fastapi.responses import JSONResponse
 from feldspar.errors import FeldsparError, StoreError, UsageError
 from feldspar.graph.graph import Graph
 from feldspar.graph.view import Service
-from feldspar.serving.backend import Backend, UnknownEntityError
+from feldspar.serving.backend import Backend, Scored, Served, UnknownEntityError
 from feldspar.serving.metrics import CONTENT_TYPE, Metrics
+from feldspar.serving.recording import served_record
 from feldspar.serving.replies import (
     FeaturesReply,
     Health,
@@ -27,6 +29,9 @@ from feldspar.serving.replies import (
     score_reply,
 )
 from feldspar.serving.requests import question, request_model
+from feldspar.serving.served import ServedLog
+from feldspar.serving.served_metrics import ServedLogCollector
+from feldspar.times import to_micros, utc_now
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     404: {"description": "Nothing is known of this entity"},
@@ -44,12 +49,14 @@ Call = Callable[[Request], Awaitable[Response]]
 
 def create_app(backend: Backend) -> FastAPI:
     """The app of a backend; warm before it accepts requests, closed with it."""
+    log = ServedLog(backend.graph, backend.environment)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         backend.warm_up()
         yield
         backend.close()
+        log.close()
 
     app = FastAPI(
         title=f"Feldspar: {backend.graph.name}",
@@ -57,10 +64,11 @@ def create_app(backend: Backend) -> FastAPI:
         lifespan=lifespan,
     )
     metrics = Metrics()
+    metrics.register(ServedLogCollector(log))
     _add_errors(app)
     _add_metrics(app, metrics)
-    _add_features(app, backend, metrics)
-    _add_score(app, backend, metrics)
+    _add_features(app, backend, metrics, log)
+    _add_score(app, backend, metrics, log)
     _add_health(app, backend)
     return app
 
@@ -72,7 +80,12 @@ def scored_services(graph: Graph) -> dict[str, Service]:
     return {service.name: service for service in ordered}
 
 
-def _add_score(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
+def _log(log: ServedLog, answered: Served | Scored) -> None:
+    now = to_micros(utc_now())
+    log.add([served_record(answered, request_id=uuid.uuid4().hex, served_at=now)])
+
+
+def _add_score(app: FastAPI, backend: Backend, metrics: Metrics, log: ServedLog) -> None:
     services = scored_services(backend.graph)
     if not services:
         return
@@ -82,6 +95,7 @@ def _add_score(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """The champion's answer for an entity, or for an event such as a payment."""
         scored = backend.score(question(body, services))
         metrics.missing(scored.served.question.service, scored.served.answer.missing)
+        _log(log, scored)
         return score_reply(scored, backend.environment.clock)
 
     # the model is made at start: no annotation in the source can name it
@@ -89,7 +103,7 @@ def _add_score(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
     app.post("/score", responses=_REFUSALS)(score)
 
 
-def _add_features(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
+def _add_features(app: FastAPI, backend: Backend, metrics: Metrics, log: ServedLog) -> None:
     services = dict(backend.graph.services)
     if not services:
         return
@@ -100,6 +114,7 @@ def _add_features(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """Every feature of a service for an entity or an event, at any T that Redis answers."""
         served = backend.features(question(body, services))
         metrics.missing(served.question.service, served.answer.missing)
+        _log(log, served)
         return features_reply(served, backend.environment.clock)
 
     features.__annotations__["body"] = Annotated[model, Body()]

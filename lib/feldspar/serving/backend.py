@@ -19,10 +19,11 @@ from feldspar.compute.services.hooks import load_hook
 from feldspar.compute.services.online import Answer, RequestEvent, ServiceReader
 from feldspar.errors import InputError, StoreError, UsageError
 from feldspar.graph.graph import Graph, Model
-from feldspar.graph.view import OnDemand, Service, View
+from feldspar.graph.view import OnDemand, Service, View, WindowedView
 from feldspar.names import value_fingerprint
 from feldspar.serving.requests import Question, event_columns
 from feldspar.spec.environment import Environment
+from feldspar.stores.events import stamp_of
 from feldspar.stores.experiments import Champion, Experiments
 from feldspar.stores.online import OnlineStore, Page
 from feldspar.stores.tiles import unpack, value_layout
@@ -39,13 +40,15 @@ class UnknownEntityError(InputError):
 class Served:
     """The features of a request and when they hold.
 
-    ``versions`` are the gold versions that the views were pushed from.
+    ``versions`` are the gold versions that the views were pushed from; ``stamps`` those that the
+    values of windowed views name themselves.
     """
 
     question: Question
     at: int
     answer: Answer
     versions: Mapping[str, int]
+    stamps: Mapping[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +131,12 @@ class Backend:
         if not answer.found and service.event is None:
             raise UnknownEntityError(f"{service.entities[0].capitalize()} features not found")
         versions = {name: cursor.version for name, cursor in page.cursors.items()}
-        return Served(question, at, answer, versions)
+        stamps = {
+            view.name: stamp_of(value).version
+            for view, value in zip(service.views, page.values, strict=True)
+            if value is not None and isinstance(view, WindowedView)
+        }
+        return Served(question, at, answer, versions, stamps)
 
     def score(self, question: Question) -> Scored:
         """The champion's answer to one request.

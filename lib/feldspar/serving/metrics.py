@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -44,6 +45,10 @@ class Metrics:
         """Features of one answer had no value."""
         for feature in features:
             self._missing.labels(service, feature).inc()
+
+    def register(self, collector: Collector) -> None:
+        """Adds figures that somebody else keeps."""
+        self._registry.register(collector)
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
