@@ -35,6 +35,10 @@ PUSHED, PUSHED_AT = "_pushed", "_pushed_at"
 """Of a row of bronze that came over HTTP: its values as a JSON object of texts, and since when it
 is known. Its other columns are null, so pushed rows stand beside files of any format."""
 REQUEST = "request"
+SERVED_AT = "_served_at"
+"""Of a logged answer: when it was given, by the wall clock."""
+SERVED_INBOX = "inbox/served"
+"""The folder beside a lake's tables in which each service's answers wait for bronze."""
 GOLD_LAYOUT = "sorted runs in buckets, slices of events, departures, events of no entity"
 """How gold tables lie; one that lies otherwise is rebuilt."""
 GENERATED = "generated.json"
@@ -92,6 +96,15 @@ def online_name(view: str, definition: str) -> str:
     'customer_spend@af1ee70d'
     """
     return f"{view}@{value_fingerprint(definition)[:8]}"
+
+
+def served_table(service: str) -> str:
+    """The source, and the bronze table, of a service's answers.
+
+    >>> served_table("fraud")
+    'served_fraud'
+    """
+    return f"served_{service}"
 
 
 def registered_model(namespace: str, model: str) -> str:

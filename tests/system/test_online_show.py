@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from feldspar.online.retain import Horizon
 
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
-from feldspar.online.retain import Horizon
 from feldspar.online.state import of_history, pack_state
 from feldspar.spec.loading import load_definitions
 from feldspar.stores.events import StoredEvents

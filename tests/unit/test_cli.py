@@ -85,7 +85,7 @@ class TestCommandLine:
 
         assert (done.returncode, done.stderr) == (
             2,
-            "there is no verb 'valdate'; nearest: validate\n  see: feldspar --help\n",
+            "there is no verb 'valdate'; nearest: validate, audit\n  see: feldspar --help\n",
         )
 
     def test_an_unknown_option_is_wrong_use(self, tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ class TestLines:
     ) -> None:
         assert list(lines(graph, measured)) == [
             "bronze.payments",
+            "bronze.served_fraud",
             "silver.transactions",
             "gold.customer_spend",
             "gold.last_payment",

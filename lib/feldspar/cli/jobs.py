@@ -111,6 +111,12 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option("--since", "only rows that came since then, e.g. 2026-01-31T00:00:00Z", "TIME"),
         Option("--dry-run", "only say what would be accepted", flag=True),
     ),
+    "audit": (
+        Option("--service", "a service of conf/services (default: all that answered)", "SERVICE"),
+        Option("--since", "only answers given since then, e.g. 2026-01-31T00:00:00Z", "TIME"),
+        Option("--until", "only answers given before then", "TIME"),
+        Option("--sample", "at most so many answers, chosen by their ids", "N"),
+    ),
     "handbook": (),
 }
 
@@ -142,6 +148,9 @@ EXAMPLES: Mapping[str, str] = {
     "score": "feldspar score credit_scoring_service --spine customers.parquet --out scores.parquet",
     "quarantine replay": "feldspar quarantine replay transactions --dry-run\n"
     "feldspar quarantine replay transactions --rule amount:between",
+    "audit": "feldspar audit\n"
+    "feldspar audit --service payment_fraud_service --since 2026-01-31T00:00:00Z\n"
+    "feldspar audit --sample 10000 --json",
     "handbook": "feldspar handbook",
 }
 
@@ -228,6 +237,11 @@ def _check_bound(text: str) -> None:
         raise UsageError(f"--stuck-after {text} would end every round", hint="write e.g. 30m")
 
 
+def _check_number(text: str) -> None:
+    if not text.isdecimal() or not int(text):
+        raise UsageError(f"--sample {text} is no number of answers", hint="write e.g. 10000")
+
+
 def _check_folder(file: str) -> None:
     """A file is written after each round: better told now than then."""
     folder = Path(file).absolute().parent
@@ -243,6 +257,8 @@ def _check(arguments: Arguments, project: Project) -> None:
         "table": graph.table,
         "at": parse_instant,
         "since": parse_instant,
+        "until": parse_instant,
+        "sample": _check_number,
         "every": parse_duration,
         "stuck_after": _check_bound,
         "metrics": _check_folder,

@@ -33,7 +33,7 @@ def validate(arguments: Arguments) -> int:
     graph = compile_graph(definitions)
     check_hooks(definitions)
     _check_purity(definitions, graph)
-    counts = _counts(graph)
+    counts = _counts(definitions, graph)
     if arguments.json:
         print_json({"project": graph.name, "counts": counts, "problems": []})
     else:
@@ -54,9 +54,9 @@ def _check_purity(definitions: Definitions, graph: Graph) -> None:
     problems.close()
 
 
-def _counts(graph: Graph) -> dict[str, int]:
+def _counts(definitions: Definitions, graph: Graph) -> dict[str, int]:
     return {
-        "sources": len(graph.sources),
+        "sources": len(definitions.sources),
         "tables": len(graph.tables),
         "entities": len(graph.entities),
         "views": len(graph.views) + len(graph.on_demand),

@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "online show": ("entity", "what is served of one entity, or would be at a time, and from what"),
     "training-set": ("jobs", "a service's features for the rows of a spine"),
     "training-set diff": ("jobs", "what changed between two training sets, and why"),
+    "audit": ("jobs", "hold what was served against gold, answer by answer"),
     "explain": ("explain", "how a training set would be made, and what it would read"),
     "score": ("jobs", "a service's scores for the rows of a spine"),
     "handbook": ("jobs", "the published model table beside ours"),

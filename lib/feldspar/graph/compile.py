@@ -5,6 +5,7 @@ Needs neither data nor Spark and takes milliseconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from feldspar.graph.canonical import canonical
@@ -15,11 +16,11 @@ from feldspar.graph.compile_views import compile_views
 from feldspar.graph.graph import Graph, Model, Table
 from feldspar.graph.problems import Place, Problems
 from feldspar.graph.view import OnDemand, Service
-from feldspar.names import REQUEST
+from feldspar.names import REQUEST, served_table
 from feldspar.spec.expression import parse, type_of
 from feldspar.spec.loading import Definitions
 from feldspar.spec.model import ModelSpec
-from feldspar.spec.source import FilesSource
+from feldspar.spec.source import FilesSource, served_source
 from feldspar.spec.syntax import Expression, ExpressionError
 from feldspar.spec.types import ColumnType
 
@@ -38,10 +39,11 @@ def compile_graph(definitions: Definitions) -> Graph:
     _check_on_demand(on_demand, catalogue, problems)
     services = {} if problems.found else compile_services(definitions, catalogue, problems)
     models = _models(definitions, tables, services=services, problems=problems)
+    sources = {**definitions.sources, **_served(definitions, services, problems)}
     problems.close()
     return Graph(
         name=definitions.project.name,
-        sources=definitions.sources,
+        sources=sources,
         tables=tables,
         entities=definitions.entities,
         views=views,
@@ -49,6 +51,20 @@ def compile_graph(definitions: Definitions) -> Graph:
         services=services,
         models=models,
     )
+
+
+def _served(
+    definitions: Definitions, services: Iterable[str], problems: Problems
+) -> dict[str, FilesSource]:
+    """The answers of each service are a source like any other."""
+    found = {}
+    for service in services:
+        name = served_table(service)
+        if name in definitions.sources:
+            text = f"{name} is the source of what service {service} answered: take another name"
+            problems.note(Place("sources", name), text)
+        found[name] = served_source(service)
+    return found
 
 
 def _check_on_demand(

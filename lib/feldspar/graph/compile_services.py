@@ -286,6 +286,7 @@ def _service(
             }
         ),
         fallback=spec.fallback,
+        served_log=spec.served_log,
     )
 
 

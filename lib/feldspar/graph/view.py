@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Literal
 
 from feldspar.names import REQUEST, feature_column, online_name
+from feldspar.spec.service import ServedLogSpec
 from feldspar.spec.syntax import Expression
 from feldspar.spec.types import ColumnType
 
@@ -177,6 +178,8 @@ class Service:
     definition: str
     fallback: Literal["missing"] | None = None
     """What is answered while Redis is away; None: nothing."""
+    served_log: ServedLogSpec = field(default=ServedLogSpec(), kw_only=True)
+    """What is kept of its answers; no part of what decides them."""
 
 
 def derived_column(derived: Derived) -> str:

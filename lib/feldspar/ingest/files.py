@@ -14,7 +14,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
-from feldspar.errors import InputError, StoreError
+from feldspar.errors import InputError, StoreError, UnreachableError
 from feldspar.graph.observed import WaitingFile
 from feldspar.graph.steps import IngestStep
 from feldspar.ingest import bronze
@@ -23,7 +23,7 @@ from feldspar.ingest.frames import as_kept, read_files, together
 from feldspar.ingest.probe import Format, Readable, SetAside, probe_files
 from feldspar.ingest.result import IngestResult
 from feldspar.ingest.shapes import note_shapes
-from feldspar.names import BATCH, POSITION, cursor
+from feldspar.names import BATCH, POSITION, SERVED_INBOX, cursor
 from feldspar.stores import objects
 from feldspar.stores.tables import records
 from feldspar.stores.tables.causes import cause
@@ -60,7 +60,7 @@ def ingest_files(
     txn = tables.txn(cursor("ingest", step.source), step.batch)
     bronze.claim(step, txn.app, tables, listed="files")
     if step.resume:
-        return _complete_list(step, tables, txn=txn, now=now)
+        return _complete_list(step, tables, txn=txn, now=now, progress=progress)
     if not step.files:
         raise InputError(f"{step.name}: the step names no files", hint="feldspar plan")
     readable, aside = probe_files(
@@ -75,6 +75,7 @@ def ingest_files(
     for one in aside:
         progress(f"{step.name}: set aside {one.file.uri}: {one.error}")
     _record([one.file for one in readable], aside, step=step, tables=tables, txn=txn, now=now)
+    _take_out([one.file.uri for one in readable], tables=tables, progress=progress)
     if commit is None and not tables.exists("bronze", step.source):
         raise _nothing_to_read(step, aside)
     if commit is not None:
@@ -196,7 +197,7 @@ def _unreadable(one: Readable, known: dict[str, str], *, tables: SparkTables) ->
 
 
 def _complete_list(
-    step: IngestStep, tables: SparkTables, *, txn: Txn, now: datetime
+    step: IngestStep, tables: SparkTables, *, txn: Txn, now: datetime, progress: Progress
 ) -> IngestResult:
     """After a stop between the two commits: the list of files is what bronze holds of the load."""
     loaded = tables.read("bronze", step.source).where(F.col(BATCH) == step.batch)
@@ -212,7 +213,22 @@ def _complete_list(
         for name in sorted(names)
     ]
     records.append(tables.lake, "files", rows, schema=FILES_SCHEMA, txn=txn)
+    _take_out(sorted(names), tables=tables, progress=progress)
     return IngestResult(step.source, step.batch, len(names), loaded.count(), (), None)
+
+
+def _take_out(names: Sequence[str], *, tables: SparkTables, progress: Progress) -> None:
+    """Deletes logged answers that both commits have: they would be listed at every plan, for ever.
+
+    Whoever else brings files keeps them.
+    """
+    inbox = tables.lake.uri(*SERVED_INBOX.split("/"))
+    try:
+        objects.delete_files(
+            [name for name in names if name.startswith(f"{inbox}/")], tables.lake.storage
+        )
+    except UnreachableError as error:
+        progress(f"files that were loaded stay in the inbox: {error.message}")
 
 
 def _record(

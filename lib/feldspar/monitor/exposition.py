@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from feldspar.monitor.standing import Freshness, Lag, Line, Standing
 from feldspar.stores.measured import Refusals
+from feldspar.stores.tables.audits import AuditRow
 from feldspar.stores.tables.steps import StepRow
 
 T = TypeVar("T")
@@ -106,6 +107,32 @@ _STEPS = (
         "step_failed", "1 where it failed or was stuck", lambda one: float(one.went_wrong)
     ),
 )
+_AUDITS = (
+    Figure[AuditRow](
+        "audit_values_compared",
+        "Served values that the last audit replayed",
+        lambda one: one.compared,
+    ),
+    Figure[AuditRow](
+        "audit_values_different",
+        "Of them those that differ from gold at the version that was served",
+        lambda one: one.different,
+    ),
+    Figure[AuditRow](
+        "audit_values_stale",
+        "Of them those that gold, as it was then, says were known otherwise",
+        lambda one: one.stale,
+    ),
+    Figure[AuditRow](
+        "audit_late_seconds", "How late stale values came, at most", lambda one: one.late_seconds
+    ),
+    Figure[AuditRow](
+        "audit_failed", "1 where values differ or too many are stale", lambda one: float(one.failed)
+    ),
+    Figure[AuditRow](
+        "audit_timestamp_seconds", "When it was audited", lambda one: _instant(one.audited_at)
+    ),
+)
 _CLOCKS = (
     Figure[datetime](
         "clock_timestamp_seconds",
@@ -163,6 +190,8 @@ def _metrics(found: Standing, servers: Mapping[str, bool]) -> Iterator[Metric]:
     yield from _made(space, _REFUSALS, ("table",), refused)
     steps = [((one.step, one.verb), one) for one in found.steps]
     yield from _made(space, _STEPS, ("step", "verb"), steps)
+    audited = [((one.service, one.feature), one) for one in found.audits]
+    yield from _made(space, _AUDITS, ("service", "feature"), audited)
     memory = [] if found.online_bytes is None else [((), found.online_bytes)]
     yield from _made(space, _ONLINE, (), memory)
     yield from _made(space, _CLOCKS, ("of",), [((of,), at) for of, at in clocks.items() if at])

@@ -9,10 +9,10 @@ from typing import Literal
 from feldspar.monitor.standing import Lag, Line, Standing
 from feldspar.times import rough_duration
 
-Kind = Literal["unknown", "failed", "late", "behind", "refused"]
+Kind = Literal["unknown", "failed", "wrong", "late", "behind", "refused"]
 _SOURCES = "feldspar show sources"
 """What is not behind and yet late gets nothing newer from its source."""
-_ALARMS: tuple[Kind, ...] = ("unknown", "failed", "late")
+_ALARMS: tuple[Kind, ...] = ("unknown", "failed", "wrong", "late")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ def findings(found: Standing) -> tuple[Finding, ...]:
     return (
         *_unknown(found),
         *_failed(found),
+        *_wrong(found),
         *_late(found.lines),
         *_behind(found),
         *_refused(found.lines),
@@ -53,6 +54,14 @@ def _failed(found: Standing) -> Iterator[Finding]:
             what = "was stuck" if row.outcome == "stuck" else "failed"
             text = f"{row.step} {what} {ago} ago: {row.error}"
             yield Finding("failed", row.step, text, "feldspar apply")
+
+
+def _wrong(found: Standing) -> Iterator[Finding]:
+    for row in found.audits:
+        if row.failed:
+            text = f"{row.feature} of {row.service}: {row.different:,} of {row.compared:,} served "
+            text += f"values differ from gold, {row.stale:,} were stale ({row.cause})"
+            yield Finding("wrong", row.feature, text, f"feldspar audit --service {row.service}")
 
 
 def _late(lines: Iterable[Line]) -> Iterator[Finding]:

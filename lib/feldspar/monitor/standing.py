@@ -17,6 +17,7 @@ from feldspar.graph.planning.topics import next_load
 from feldspar.graph.view import View
 from feldspar.spec.source import FilesSource, KafkaSource
 from feldspar.stores.measured import Behind, Measured, Refusals
+from feldspar.stores.tables.audits import AuditRow
 from feldspar.stores.tables.steps import StepRow
 
 Verdict = Literal["ok", "late"]
@@ -94,6 +95,7 @@ class Standing:
         clock: the environment's.
         lines: in the order of a run; lacks what lies where nothing answers.
         steps: the last run of each step that conf/ still has.
+        audits: the last audit of each service that conf/ still has, a row a feature.
         online_bytes: what the Redis server holds.
         troubles: what could not be looked at, and why.
     """
@@ -105,6 +107,7 @@ class Standing:
     steps: tuple[StepRow, ...]
     online_bytes: int | None
     troubles: tuple[str, ...]
+    audits: tuple[AuditRow, ...] = ()
 
 
 def standing(graph: Graph, measured: Measured, *, namespace: str) -> Standing:
@@ -120,6 +123,7 @@ def standing(graph: Graph, measured: Measured, *, namespace: str) -> Standing:
         steps=steps,
         online_bytes=measured.online_bytes,
         troubles=measured.troubles,
+        audits=tuple(row for row in measured.audits if row.service in graph.services),
     )
 
 

@@ -87,6 +87,13 @@ def _action(verb: str) -> Action:
             is_trial=arguments.dry_run,
         ),
         "rescued promote": lambda work, given: verbs.promote(work, given.table, given.column),
+        "audit": lambda work, given: verbs.audit(
+            work,
+            service=given.service,
+            since=given.since,
+            until=given.until,
+            sample=None if given.sample is None else int(given.sample),
+        ),
         "handbook": lambda work, _: verbs.handbook(work),
     }
     return actions[verb]
@@ -138,6 +145,11 @@ def _parser(verb: str) -> argparse.ArgumentParser:
             parser.add_argument("--time")
             parser.add_argument("--as-of", choices=["known", "event"], default="known")
             parser.add_argument("--extend", action="store_true")
+        case "audit":
+            parser.add_argument("--service")
+            parser.add_argument("--since")
+            parser.add_argument("--until")
+            parser.add_argument("--sample")
         case "quarantine replay":
             parser.add_argument("table")
             parser.add_argument("--rule")

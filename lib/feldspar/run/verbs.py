@@ -12,12 +12,17 @@ from threading import Event
 from typing import Any
 
 from feldspar.compute.windows.functions import AsOf
+from feldspar.errors import UsageError
 from feldspar.graph.plan import plan
+from feldspar.monitor.audit.findings import lines as audit_lines
+from feldspar.monitor.audit.run import Chosen as ChosenAnswers
+from feldspar.names import served_table
 from feldspar.online.rebuild import rebuild as rebuild_views
 from feldspar.online.verify import verify as verify_views
 from feldspar.refine.promote import promote as promote_values
 from feldspar.refine.replay import Chosen, judge_again
 from feldspar.refine.replay import replay as replay_rows
+from feldspar.run.audits import audit_services
 from feldspar.run.execute import execute
 from feldspar.run.metrics import write_metrics
 from feldspar.run.remember import remember
@@ -151,6 +156,32 @@ def verify(work: Workplace, *, at: str | None) -> Answer:
             work.say(f"  {example}")
     different = sum(one.different for one in results)
     return {"views": [asdict(one) for one in results], "failed": different > 0}
+
+
+def audit(
+    work: Workplace,
+    *,
+    service: str | None,
+    since: str | None,
+    until: str | None,
+    sample: int | None,
+) -> Answer:
+    """Holds what services answered against gold: one of them, or all that answered anything."""
+    logged = [
+        name for name in work.graph.services if work.tables.exists("bronze", served_table(name))
+    ]
+    names = [service] if service is not None else logged
+    if not names:
+        text = "nothing of what services answered is in bronze yet"
+        raise UsageError(text, hint="feldspar serve answers; feldspar ingest brings it to bronze")
+    first, last = (None if one is None else parse_instant(one) for one in (since, until))
+    chosen = ChosenAnswers(first, last, sample)
+    found = audit_services(work, names, chosen=chosen)
+    return {
+        "services": [asdict(one) for one in found],
+        "failed": any(one.fails for one in found),
+        TOLD: tuple(line for one in found for line in audit_lines(one)),
+    }
 
 
 def replay(

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from feldspar.errors import FeldsparError, StoreError, UsageError
 from feldspar.serving.access.callers import ForbiddenError, TooLargeError
 from feldspar.serving.access.guard import Guard
+from feldspar.serving.asking import Asking
 from feldspar.serving.backend import Backend, UnknownEntityError
 from feldspar.serving.batching import Batcher
 from feldspar.serving.metrics import Measured, Metrics
@@ -23,6 +24,8 @@ from feldspar.serving.routes_push import add_push_routes
 from feldspar.serving.routes_services import add_services
 from feldspar.serving.routes_standing import add_standing
 from feldspar.serving.routing import refusal_of, refused
+from feldspar.serving.served import ServedLog
+from feldspar.serving.served_metrics import ServedLogCollector
 
 _STATUS: tuple[tuple[type[FeldsparError], int], ...] = (
     (ForbiddenError, 403),
@@ -45,6 +48,7 @@ def create_app(backend: Backend, *, warm: Callable[[], None] = _nothing) -> Fast
         backend: what answers.
         warm: called when all is loaded, before the first request.
     """
+    log = ServedLog(backend.graph, backend.environment)
     batcher = Batcher(backend.fetch, backend.answer, most=BATCH_ROWS)
 
     @asynccontextmanager
@@ -55,6 +59,7 @@ def create_app(backend: Backend, *, warm: Callable[[], None] = _nothing) -> Fast
         batcher.close()
         pushing.close()
         backend.close()
+        log.close()
 
     pushing = Pushing(backend.graph, backend.environment)
     app = FastAPI(
@@ -63,8 +68,9 @@ def create_app(backend: Backend, *, warm: Callable[[], None] = _nothing) -> Fast
         lifespan=lifespan,
     )
     metrics = Metrics()
+    metrics.register(ServedLogCollector(log))
     app.add_exception_handler(FeldsparError, _refuse)
-    add_services(app, backend, batcher, metrics, pushing)
+    add_services(app, backend.graph, Asking(backend, batcher, metrics, pushing, log))
     add_push_routes(app, pushing)
     add_standing(app, backend, metrics)
     environment = backend.environment

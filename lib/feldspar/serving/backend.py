@@ -7,7 +7,7 @@ call of each model. What is wrong with one request is its own answer and nobody 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +16,13 @@ from feldspar.compute.services.hooks import HookError, load_hook
 from feldspar.compute.services.online import Answer, Answers, Asked, RequestEvent, ServiceReader
 from feldspar.errors import FeldsparError, InputError, StoreError, UsageError
 from feldspar.graph.graph import Graph, Model
-from feldspar.graph.view import OnDemand, Service, View
+from feldspar.graph.view import OnDemand, Service, View, WindowedView
 from feldspar.names import value_fingerprint
 from feldspar.serving.champions import Champions
 from feldspar.serving.reasons import Reason, reasons
 from feldspar.serving.requests import Question, event_columns
 from feldspar.spec.environment import Environment
+from feldspar.stores.events import stamp_of
 from feldspar.stores.experiments import Champion, Experiments
 from feldspar.stores.online import OnlineStore, Page
 from feldspar.stores.tiles import unpack, value_layout
@@ -41,6 +42,8 @@ class Served:
         at: T in microseconds.
         answer: the features.
         versions: view to the gold version that it was pushed from.
+        stamps: windowed view to the version that its value names itself: a push writes values
+            before its cursor.
         degraded: Redis was away: answered as for an entity of which nothing is stored.
     """
 
@@ -48,6 +51,7 @@ class Served:
     at: int
     answer: Answer
     versions: Mapping[str, int]
+    stamps: Mapping[str, int] = field(default_factory=dict)
     degraded: bool = False
 
 
@@ -81,13 +85,14 @@ class Fetched:
     away: StoreError | None = None
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Questions of one batch to one service, with Redis or without; see ``Served``."""
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A question with what is stored of its entities, or without Redis; see ``Served``."""
 
-    service: str
-    degraded: bool
-    versions: Mapping[str, int]
+    question: Question
+    asked: Asked
+    stamps: Mapping[str, int]
+    degraded: bool = False
 
 
 Outcome = Served | Scored | FeldsparError
@@ -154,22 +159,18 @@ class Backend:
     def answer(self, questions: Sequence[Question], fetched: Fetched) -> list[Outcome]:
         """The answer to each question, or what is wrong with it."""
         outcomes: list[Outcome | None] = [None] * len(questions)
-        groups: dict[tuple[str, bool], list[tuple[int, Asked]]] = {}
+        groups: dict[tuple[str, bool], list[tuple[int, _Ready]]] = {}
         for place, question in enumerate(questions):
             try:
-                asked, degraded = self._asked(question, fetched)
+                ready = self._ready(question, fetched)
             except FeldsparError as error:
                 outcomes[place] = error
                 continue
-            groups.setdefault((question.service, degraded), []).append((place, asked))
+            groups.setdefault((question.service, ready.degraded), []).append((place, ready))
         for (service, degraded), rows in groups.items():
-            places = [place for place, _ in rows]
             versions = {} if degraded else self._versions(service, fetched)
-            group = _Group(service, degraded, versions)
-            answers = self._answers(
-                group, [questions[place] for place in places], [one for _, one in rows]
-            )
-            for place, outcome in zip(places, answers, strict=True):
+            answers = self._answers(service, versions, [one for _, one in rows])
+            for (place, _), outcome in zip(rows, answers, strict=True):
                 outcomes[place] = outcome
         return [outcome for outcome in outcomes if outcome is not None]
 
@@ -194,8 +195,8 @@ class Backend:
         }
         return (None if page.clock is None else from_micros(page.clock)), current
 
-    def _asked(self, question: Question, fetched: Fetched) -> tuple[Asked, bool]:
-        """What the reader needs for one question, and whether it has to do without Redis.
+    def _ready(self, question: Question, fetched: Fetched) -> _Ready:
+        """What the reader needs for one question.
 
         Raises:
             UnknownEntityError: a service that is asked by keys knows nothing of them.
@@ -207,27 +208,30 @@ class Backend:
         if question.scored:
             self._champion(service.name)
         try:
-            return self._stored(question, service, fetched), False
+            return self._stored(question, service, fetched)
         except StoreError:
             if service.fallback is None:
                 raise
             nothing = {view.name: None for view in service.views}
-            return Asked(question.values, nothing, self._time(question, self._clock)), True
+            asked = Asked(question.values, nothing, self._time(question, self._clock))
+            return _Ready(question, asked, {}, degraded=True)
 
-    def _stored(self, question: Question, service: Service, fetched: Fetched) -> Asked:
+    def _stored(self, question: Question, service: Service, fetched: Fetched) -> _Ready:
         if fetched.away is not None:
             raise fetched.away
         if fetched.page.clock is not None:
             self._clock = fetched.page.clock
         at = self._time(question, fetched.page.clock)
         _check_pushed(fetched.page, service, at)
-        stored = {}
+        stored, stamps = {}, {}
         for view in service.views:
             value = fetched.values[self._key(view, question.keys)]
             stored[view.name] = None if value is None else unpack(self._layouts[view.name], value)
+            if value is not None and isinstance(view, WindowedView):
+                stamps[view.name] = stamp_of(value).version
         if service.event is None and not any(one is not None for one in stored.values()):
             raise UnknownEntityError(f"{service.entities[0].capitalize()} features not found")
-        return Asked(question.values, stored, at)
+        return _Ready(question, Asked(question.values, stored, at), stamps)
 
     def _versions(self, service: str, fetched: Fetched) -> dict[str, int]:
         cursors = fetched.page.cursors
@@ -237,33 +241,31 @@ class Backend:
         }
 
     def _answers(
-        self, group: _Group, questions: Sequence[Question], asked: Sequence[Asked]
+        self, service: str, versions: Mapping[str, int], ready: Sequence[_Ready]
     ) -> list[Outcome]:
         """Answers to questions of one service."""
         try:
-            return self._outcomes(group, questions, self._readers[group.service].answers(asked))
+            answers = self._readers[service].answers([one.asked for one in ready])
+            return self._outcomes(service, versions, ready, answers)
         except FeldsparError as error:
-            if len(questions) == 1 or not isinstance(error, HookError):
-                return [error] * len(questions)
+            if len(ready) == 1 or not isinstance(error, HookError):
+                return [error] * len(ready)
             # whose row it was is found by asking alone
-            return [
-                self._answers(group, [question], [one])[0]
-                for question, one in zip(questions, asked, strict=True)
-            ]
+            return [self._answers(service, versions, [one])[0] for one in ready]
 
     def _outcomes(
-        self, group: _Group, questions: Sequence[Question], answers: Answers
+        self, service: str, versions: Mapping[str, int], ready: Sequence[_Ready], answers: Answers
     ) -> list[Outcome]:
         served = [
-            Served(question, answer.t, answer, group.versions, group.degraded)
-            for question, answer in zip(questions, answers.each, strict=True)
+            Served(one.question, answer.t, answer, versions, one.stamps, one.degraded)
+            for one, answer in zip(ready, answers.each, strict=True)
         ]
-        places = [place for place, question in enumerate(questions) if question.scored]
+        places = [place for place, one in enumerate(ready) if one.question.scored]
         outcomes: list[Outcome] = [*served]
         if places:
-            scored = self._scored(group.service, served, places, answers)
-            for place, one in zip(places, scored, strict=True):
-                outcomes[place] = one
+            scored = self._scored(service, served, places, answers)
+            for place, found in zip(places, scored, strict=True):
+                outcomes[place] = found
         return outcomes
 
     def _scored(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
@@ -58,6 +59,10 @@ class Metrics:
             self._missing.labels(service, feature).inc()
         if degraded:
             self._degraded.labels(service).inc()
+
+    def register(self, collector: Collector) -> None:
+        """Adds figures that somebody else keeps."""
+        self._registry.register(collector)
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format; of all processes of this server."""

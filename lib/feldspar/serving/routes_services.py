@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 
-from feldspar.errors import FeldsparError
 from feldspar.graph.graph import Graph
 from feldspar.graph.view import Service
 from feldspar.serving import requests
-from feldspar.serving.access.callers import Caller
 from feldspar.serving.access.guard import REFUSALS as GUARDS
-from feldspar.serving.access.sizes import check_rows
-from feldspar.serving.backend import Backend, Fetched, Outcome, Scored, Served
-from feldspar.serving.batching import Batcher
-from feldspar.serving.metrics import Metrics
-from feldspar.serving.pushing import Pushing
-from feldspar.serving.replies import (
-    FeaturesReply,
-    Refusal,
-    ScoreReply,
-    Several,
-    features_reply,
-    refused_reply,
-    score_reply,
-)
-from feldspar.serving.requests import Question, RequestModels, ScoreRequest
+from feldspar.serving.asking import Asking
+from feldspar.serving.replies import FeaturesReply, Refusal, ScoreReply, Several
+from feldspar.serving.requests import RequestModels, ScoreRequest
 from feldspar.serving.routing import BodyRoute
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -37,7 +23,6 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     422: {"model": Refusal, "description": "The request is wrong; the body says where"},
     503: {"model": Refusal, "description": "Redis, its features or the champion are not there"},
 }
-Batches = Batcher[Question, Fetched, Outcome]
 
 
 def scored_services(graph: Graph) -> dict[str, Service]:
@@ -47,13 +32,9 @@ def scored_services(graph: Graph) -> dict[str, Service]:
     return {service.name: service for service in ordered}
 
 
-def add_services(
-    app: FastAPI, backend: Backend, batcher: Batches, metrics: Metrics, pushing: Pushing
-) -> None:
+def add_services(app: FastAPI, graph: Graph, asking: Asking) -> None:
     """Adds /features and /score, and both of each service."""
-    graph = backend.graph
     scored, known = scored_services(graph), dict(graph.services)
-    asking = _Asking(backend, batcher, metrics, pushing)
     scores, features = RequestModels(graph, ScoreRequest), RequestModels(graph, requests.Request)
     default = next(iter(scored or known), "")
     if scored:
@@ -70,58 +51,7 @@ def add_services(
         _add(app, f"/features/{service.name}", endpoint, FeaturesReply | Several)
 
 
-class _Asking:
-    """From questions to replies."""
-
-    def __init__(
-        self, backend: Backend, batcher: Batches, metrics: Metrics, pushing: Pushing
-    ) -> None:
-        self._batcher, self._metrics, self._pushing = batcher, metrics, pushing
-        self._clock = backend.environment.clock
-        # the time of an event may be any; that of a key is the clock
-        self._by_clock = {name: one.event is None for name, one in backend.graph.services.items()}
-        self._limits = backend.environment.serving.limits
-
-    async def one(self, request: Request, question: Question) -> dict[str, Any]:
-        """The answer to one question; what is wrong with it is raised."""
-        (outcome,) = await self._ask(request, [question])
-        if isinstance(outcome, FeldsparError):
-            raise outcome
-        return self._reply(outcome)
-
-    async def several(self, request: Request, questions: Sequence[Question]) -> dict[str, Any]:
-        """The answers to several questions; what is wrong with one stands in its place."""
-        outcomes = await self._ask(request, questions)
-        answers = [
-            refused_reply(question, outcome)
-            if isinstance(outcome, FeldsparError)
-            else self._reply(outcome)
-            for question, outcome in zip(questions, outcomes, strict=True)
-        ]
-        return {"answers": answers}
-
-    async def _ask(self, request: Request, questions: Sequence[Question]) -> Sequence[Outcome]:
-        check_rows(self._limits, len(questions))
-        caller: Caller = request.state.caller
-        for one in questions:
-            caller.check("score" if one.scored else "read", one.service, one.keys)
-        return await self._batcher.ask(questions)
-
-    def _reply(self, outcome: Served | Scored) -> dict[str, Any]:
-        served = outcome if isinstance(outcome, Served) else outcome.served
-        self._metrics.served(
-            served.question.service, served.answer.missing, degraded=served.degraded
-        )
-        if isinstance(outcome, Served):
-            return features_reply(outcome, self._clock)
-        asked = served.question
-        if asked.at is None:
-            at = served.at if self._by_clock[asked.service] else None
-            self._pushing.write_back(asked.service, asked.keys, outcome.answer, at=at)
-        return score_reply(outcome, self._clock)
-
-
-def _any(asking: _Asking, services: Mapping[str, Service], model: Any, *, scored: bool) -> Any:
+def _any(asking: Asking, services: Mapping[str, Service], model: Any, *, scored: bool) -> Any:
     async def features(request: Request, body: Any) -> dict[str, Any]:
         """Every feature of a service for an entity or an event, at any T that Redis answers."""
         (question,) = requests.questions(body, services[body.service], scored=False)
@@ -135,7 +65,7 @@ def _any(asking: _Asking, services: Mapping[str, Service], model: Any, *, scored
     return _typed(score if scored else features, model)
 
 
-def _one(asking: _Asking, service: Service, model: Any, *, scored: bool) -> Any:
+def _one(asking: Asking, service: Service, model: Any, *, scored: bool) -> Any:
     async def ask(request: Request, body: Any) -> dict[str, Any]:
         asked = requests.questions(body, service, scored=scored)
         if requests.is_several(body, service):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from feldspar.names import SERVED_AT, SERVED_INBOX
 from feldspar.spec.definition import Definition
 from feldspar.times import format_duration, parse_duration
 
@@ -109,6 +110,21 @@ class FilesSource(Clocks):
         if self.envelope and self.push:
             raise ValueError("a source of change events cannot say 'push: true'")
         return self
+
+
+IN_THE_LAKE = "lake://"
+"""Before the path of a source that lies in the lake itself, beside its tables."""
+
+
+def served_source(service: str) -> FilesSource:
+    """The answers of a service, which its serving processes leave in the lake's inbox."""
+    return FilesSource(
+        kind="files",
+        path=f"{IN_THE_LAKE}{SERVED_INBOX}/{service}",
+        event_time=SERVED_AT,
+        known_time=(KnownWhenIngested(),),
+        description=f"answers of {service}",
+    )
 
 
 class DeltaSource(Clocks):

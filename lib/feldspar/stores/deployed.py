@@ -29,7 +29,13 @@ from feldspar.graph.observed import (
 from feldspar.graph.planning.draft import generator_is_off
 from feldspar.names import EVENT_TIME, GENERATED, cursor
 from feldspar.spec.environment import Environment
-from feldspar.spec.source import DeltaSource, FilesSource, GeneratorSource, KafkaSource
+from feldspar.spec.source import (
+    IN_THE_LAKE,
+    DeltaSource,
+    FilesSource,
+    GeneratorSource,
+    KafkaSource,
+)
 from feldspar.stores import kafka, objects
 from feldspar.stores.online import OnlineStore
 from feldspar.stores.tables import arrow, log, offsets
@@ -216,7 +222,8 @@ def _files_state(
     try:
         waiting, known = waiting_files(name, source, environment=environment)
     except InputError:
-        if _is_generated(source, graph):
+        # made by the generator, or by the first answer
+        if _is_generated(source, graph) or source.path.startswith(IN_THE_LAKE):
             return SourceState()
         raise
     off = generator_is_off(graph, source)

@@ -23,7 +23,8 @@ from feldspar.graph.unread import Unread, unread
 from feldspar.spec.environment import Environment, StorageSpec
 from feldspar.stores import deployed
 from feldspar.stores.online import OnlineStore
-from feldspar.stores.tables import arrow, log, steps
+from feldspar.stores.tables import arrow, audits, log, steps
+from feldspar.stores.tables.audits import AuditRow
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.steps import StepRow
 from feldspar.stores.tables.summary import AT_ONCE, TableSummary, newest_event, summaries
@@ -67,6 +68,7 @@ class Measured:
         behind: by what is behind; lacks what has no source yet, or could not be looked at.
         refusals: by silver table, of its present generation.
         steps: the last run of each step.
+        audits: each service's last one, a row a feature.
         online: by view, the newest event that Redis has; None where Redis does not answer.
         online_bytes: what the Redis server holds.
         troubles: what could not be looked at, and why.
@@ -79,6 +81,7 @@ class Measured:
     behind: Mapping[str, Behind] = field(default_factory=dict)
     refusals: Mapping[str, Refusals] = field(default_factory=dict)
     steps: Mapping[str, StepRow] = field(default_factory=dict)
+    audits: tuple[AuditRow, ...] = ()
     online: Mapping[str, datetime] | None = None
     online_bytes: int | None = None
     troubles: tuple[str, ...] = ()
@@ -92,7 +95,7 @@ def measure(graph: Graph, environment: Environment, *, store: OnlineStore) -> Me
     with ThreadPoolExecutor(AT_ONCE) as pool:
         pushed, memory = pool.submit(look.pushed), pool.submit(look.memory)
         last, ledger = pool.submit(look.steps), pool.submit(look.ledger)
-        sources = pool.submit(look.sources)
+        sources, audited = pool.submit(look.sources), pool.submit(look.audits)
         states = look.states()
         tables = look.tables(states)
         at, views = utc_now(), pushed.result()
@@ -105,6 +108,7 @@ def measure(graph: Graph, environment: Environment, *, store: OnlineStore) -> Me
             behind=look.behind(observed, redis_answers=views is not None),
             refusals=refusals(ledger.result(), states, at=at),
             steps=last.result(),
+            audits=audited.result(),
             online=None if views is None else look.online(views, tables),
             online_bytes=memory.result(),
             troubles=tuple(dict.fromkeys(look.troubles)),
@@ -135,6 +139,9 @@ class _Look:
 
     def steps(self) -> dict[str, StepRow]:
         return self._or({}, "ops.steps: ", lambda: steps.newest(self.lake))
+
+    def audits(self) -> tuple[AuditRow, ...]:
+        return self._or((), "ops.audits: ", lambda: audits.newest(self.lake))
 
     def ledger(self) -> pa.Table | None:
         return self._or(None, "ops.ledger: ", self._ledger)

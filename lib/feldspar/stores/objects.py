@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -286,6 +286,24 @@ def delete_folder(uri: str, storage: StorageSpec) -> None:
         gone = folder.with_name(f".{uuid.uuid4().hex}")
         os.replace(folder, gone)
         shutil.rmtree(gone)
+
+
+def delete_files(uris: Iterable[str], storage: StorageSpec) -> None:
+    """Deletes files; one that has gone is no error.
+
+    Raises:
+        UnreachableError: the store broke off; the rest is still there.
+    """
+    place: fs.FileSystem | None = None
+    try:
+        for uri in uris:
+            parts = urlsplit(uri)
+            path = f"{parts.netloc}{parts.path}"
+            place = place or filesystem(storage, uri)[0]
+            if place.get_file_info(path).type is fs.FileType.File:
+                place.delete_file(path)
+    except OSError as error:
+        raise UnreachableError(f"{uri} was not deleted: {error}") from error
 
 
 def _in_bucket(uri: str) -> bool:

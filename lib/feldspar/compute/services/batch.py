@@ -63,11 +63,11 @@ def add_features(
         InputError: the spine lacks a column, or has one named like a feature.
     """
     _check(spine, service, columns)
-    answers = Answers.of(_prepared(spine, service, gold=gold, columns=columns))
+    answers = Answers.of(prepared(spine, service, gold=gold, columns=columns))
     completion = Completion(service) if service.computations else None
     for number, group in enumerate(groups := _by_entity(service.views, gold)):
         planned = [
-            Planned(view, _plan(view, service, columns=columns, as_of=as_of), gold[view.name])
+            Planned(view, view_plan(view, service, columns=columns, as_of=as_of), gold[view.name])
             for view in group
         ]
         last = number == len(groups) - 1
@@ -91,9 +91,10 @@ def _by_entity(views: Sequence[View], gold: Mapping[str, Gold]) -> list[list[Vie
     return sorted(groups.values(), key=lambda group: sum(len(v.feature_types()) for v in group))
 
 
-def _plan(
-    view: View, service: Service, *, columns: SpineColumns, as_of: AsOf
+def view_plan(
+    view: View, service: Service, *, columns: SpineColumns, as_of: AsOf = "known"
 ) -> WindowPlan | PitPlan:
+    """The plan of one view over a spine that is ``prepared``."""
     keys = tuple(_KEY + key for key in view.keys)
     match view:
         case WindowedView():
@@ -120,7 +121,7 @@ def _check(spine: DataFrame, service: Service, columns: SpineColumns) -> None:
             raise InputError(f"the spine already has a column {name!r}, which is a feature")
 
 
-def _prepared(
+def prepared(
     spine: DataFrame, service: Service, *, gold: Mapping[str, Gold], columns: SpineColumns
 ) -> DataFrame:
     """Helper columns: keys in gold's types, T, the event's id and its values."""

@@ -101,7 +101,7 @@ class _Task:
     completion: Completion | None
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for bucket, spine in _parts(batches):
+        for bucket, spine in parts(batches, _BUCKET):
             table = spine
             for view in self.views:
                 table = view.added_to(table, bucket)
@@ -110,15 +110,15 @@ class _Task:
             yield from table.to_batches(max_chunksize=ROWS_OUT)
 
 
-def _parts(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
-    """A partition's rows by bucket, a bounded number at a time."""
+def parts(batches: Iterator[pa.RecordBatch], bucket: str) -> Iterator[tuple[int, pa.Table]]:
+    """A partition's rows by the number in their column ``bucket``, a bounded number at a time."""
     waiting: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:
         waiting.append(batch)
         rows += batch.num_rows
         if rows >= SPINE_ROWS_AT_ONCE:
-            yield from of_each_bucket(waiting, _BUCKET)
+            yield from of_each_bucket(waiting, bucket)
             waiting, rows = [], 0
     if rows:
-        yield from of_each_bucket(waiting, _BUCKET)
+        yield from of_each_bucket(waiting, bucket)

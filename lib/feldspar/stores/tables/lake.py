@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from feldspar.spec.environment import Environment, StorageSpec
+from feldspar.spec.source import IN_THE_LAKE
 from feldspar.spec.storage_options import delta_storage_options
 
 LAYERS = ("bronze", "silver", "history", "quarantine", "gold", "ops", "training")
@@ -27,6 +28,8 @@ class Lake:
 
     def source_uri(self, path: str) -> str:
         """The ``path`` of a source, where it is not a URI, as an absolute one."""
+        if path.startswith(IN_THE_LAKE):
+            return self.uri(*path.removeprefix(IN_THE_LAKE).split("/", 1))
         plain = path.removeprefix("file://")
         return plain.rstrip("/") if "://" in plain else str(self.folder / Path(plain).expanduser())
 
