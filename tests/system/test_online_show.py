@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from feldspar.online.retain import Horizon
+from feldspar.stores.retain import Horizon
 
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph

@@ -71,7 +71,7 @@ def create_app(backend: Backend, *, warm: Callable[[], None] = _nothing) -> Fast
     metrics.register(ServedLogCollector(log))
     app.add_exception_handler(FeldsparError, _refuse)
     add_services(app, backend.graph, Asking(backend, batcher, metrics, pushing, log))
-    add_push_routes(app, pushing)
+    add_push_routes(app, pushing, backend.environment.serving.limits)
     add_standing(app, backend, metrics)
     environment = backend.environment
     app.add_middleware(Guard, spec=environment.serving, folder=environment.folder)

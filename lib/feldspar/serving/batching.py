@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextvars import Context
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -50,7 +51,8 @@ class Batcher(Generic[Item, Found, Answer]):
         ask: _Ask[Item, Answer] = _Ask(items, loop.create_future())
         self._waiting.append(ask)
         if self._running is None:
-            self._running = loop.create_task(self._run())
+            # of nobody's request: what is logged in a batch does not carry the id of the first
+            self._running = loop.create_task(self._run(), context=Context())
         return await ask.done
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ body says what is kept and what is not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -20,6 +20,7 @@ from feldspar.compute.json_texts import split
 from feldspar.errors import FeldsparError, StoreError, UsageError
 from feldspar.serving.access.callers import Caller, RefusedError
 from feldspar.serving.access.guard import REFUSALS as GUARDS
+from feldspar.serving.access.sizes import check_rows
 from feldspar.serving.keeping import Outcome
 from feldspar.serving.push_schema import Schema, rows_schema, update_schema
 from feldspar.serving.pushing import (
@@ -29,6 +30,7 @@ from feldspar.serving.pushing import (
     RejectedError,
     UnknownSourceError,
 )
+from feldspar.spec.serving import LimitsSpec
 from feldspar.spec.types import ColumnType
 
 _STATUS: tuple[tuple[type[FeldsparError], int], ...] = (
@@ -45,7 +47,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 Take = Callable[[str], Future[Outcome]]
 
 
-def add_push_routes(app: FastAPI, pushing: Pushing) -> None:
+def add_push_routes(app: FastAPI, pushing: Pushing, limits: LimitsSpec) -> None:
     """Adds the routes, where there is a source that takes rows."""
     if not pushing.tables:
         return
@@ -59,7 +61,7 @@ def add_push_routes(app: FastAPI, pushing: Pushing) -> None:
         caller.check("push", source, {})
         body = await request.body()
         outcome = await _taken(
-            pushing, body, lambda text: pushing.push(source, text, _allow(caller))
+            pushing, body, lambda text: pushing.push(source, text, _allow(caller, limits))
         )
         return outcome if isinstance(outcome, JSONResponse) else JSONResponse(_pushed(outcome))
 
@@ -73,7 +75,7 @@ def add_push_routes(app: FastAPI, pushing: Pushing) -> None:
     async def update(request: Request) -> JSONResponse:
         """Takes new values of some columns of an entity; the others keep their last values."""
         key, body = request.path_params[name], await request.body()
-        allow = _allow(request.state.caller)
+        allow = _allow(request.state.caller, limits)
         outcome = await _taken(pushing, body, lambda text: pushing.update(key, text, allow))
         if isinstance(outcome, JSONResponse):
             return outcome
@@ -91,8 +93,12 @@ def add_push_routes(app: FastAPI, pushing: Pushing) -> None:
         )
 
 
-def _allow(caller: Caller) -> Allow:
-    return lambda source, rows: caller.check_rows("push", source, rows)
+def _allow(caller: Caller, limits: LimitsSpec) -> Allow:
+    def allow(source: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        check_rows(limits, len(rows))
+        caller.check_rows("push", source, rows)
+
+    return allow
 
 
 async def _taken(pushing: Pushing, body: bytes, take: Take) -> Outcome | JSONResponse:

@@ -36,7 +36,6 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 import mlflow
 import mlflow.sklearn
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
@@ -202,14 +201,9 @@ class Experiments:
             if found is None:
                 return None
             metrics = client.get_run(str(found.run_id)).data.metrics
-            with tempfile.TemporaryDirectory(prefix="feldspar-model-") as folder:
-                place = download_artifacts(
-                    artifact_uri=f"models:/{name}/{found.version}",
-                    dst_path=folder,
-                    tracking_uri=self.tracking_uri,
-                    registry_uri=self.tracking_uri,
-                )
-                estimator = mlflow.sklearn.load_model(place)
+            with self._current(), tempfile.TemporaryDirectory(prefix="feldspar-model-") as folder:
+                uri = f"models:/{name}/{found.version}"
+                estimator = mlflow.sklearn.load_model(uri, dst_path=folder)
         return Champion(
             name=model,
             version=str(found.version),
