@@ -737,7 +737,8 @@ def everything_asked(client: httpx.Client, token: str) -> list[httpx.Response]:
     return [client.post(path, json=body, headers=headers) for path, body, headers in asked]
 
 
-def test_a_server_that_lets_strangers_in_is_not_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["feldspar.cli.main serve", "feldspar.serving"])
+def test_a_server_that_lets_strangers_in_is_not_started(tmp_path: Path, module: str) -> None:
     place = tmp_path / "conf" / "environments"
     small_graph(tmp_path)
     place.mkdir(parents=True)
@@ -745,13 +746,16 @@ def test_a_server_that_lets_strangers_in_is_not_started(tmp_path: Path) -> None:
     variables = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
+        "FELDSPAR_CONF": str(tmp_path / "conf"),
+        "FELDSPAR_ENV": "shop",
         "SHOP_REDIS": "redis://127.0.0.1:1/0",
         "SHOP_MLFLOW": f"sqlite:///{tmp_path / 'mlflow.db'}",
     }
-    command = [sys.executable, "-m", "feldspar.cli.main", "serve", "--host", "0.0.0.0"]
-    command += ["--conf", str(tmp_path / "conf"), "--env", "shop"]
+    command = [sys.executable, "-m", *module.split(), "--host", "0.0.0.0"]
 
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=variables, cwd=tmp_path
+    )
 
     assert done.returncode == 2
     assert "environment shop asks nobody who they are, and 0.0.0.0 is reached" in done.stderr

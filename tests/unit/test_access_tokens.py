@@ -39,6 +39,10 @@ def now() -> int:
     return int(utc_now().timestamp())
 
 
+def public_jwk(key: rsa.RSAPrivateKey) -> dict[str, Any]:
+    return dict(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True))
+
+
 def claims(**change: Any) -> dict[str, Any]:
     all_ = {"iss": ISSUER, "aud": AUDIENCE, "sub": "7", "scope": "scoring", "exp": now() + 600}
     return {name: value for name, value in {**all_, **change}.items() if value is not None}
@@ -181,6 +185,14 @@ def test_a_key_that_is_none_is_said_at_start(tmp_path: Path, content: bytes | No
         tokens(tmp_path, public_key="key.pem", algorithms="RS256")
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1e6
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @dataclass
 class Issuer:
     """A server of JSON Web Keys that counts how often it is asked."""
@@ -205,9 +217,7 @@ class Issuer:
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
-    found = Issuer(
-        {"one": {**jwt.algorithms.RSAAlgorithm.to_jwk(PRIVATE.public_key(), as_dict=True)}}
-    )
+    found = Issuer({"one": public_jwk(PRIVATE)})
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # the name that http.server calls
@@ -227,6 +237,20 @@ def issuer() -> Iterator[Issuer]:
         yield found
         server.shutdown()
         thread.join()
+
+
+def remote(folder: Path, issuer: Issuer, clock: Clock) -> Tokens:
+    said = {"issuer": ISSUER, "audience": AUDIENCE, "algorithms": "RS256", "scopes": SCOPES}
+    spec = TokenSpec.model_validate({**said, "jwks": issuer.url})
+    return Tokens(spec, folder, clock=clock)
+
+
+async def is_taken(found: Tokens, token: str) -> bool:
+    try:
+        await found.caller(token)
+    except UnauthenticatedError:
+        return False
+    return True
 
 
 def test_keys_of_the_issuer_are_fetched_once(tmp_path: Path, issuer: Issuer) -> None:
@@ -250,6 +274,58 @@ def test_made_up_ids_do_not_turn_us_against_the_issuer(tmp_path: Path, issuer: I
 
     assert asyncio.run(many()) == [UnauthenticatedError] * 20
     assert issuer.asked == 1
+
+
+def test_a_new_key_of_the_issuer_is_taken_within_seconds(tmp_path: Path, issuer: Issuer) -> None:
+    clock = Clock()
+    found = remote(tmp_path, issuer, clock)
+    other = rsa.generate_private_key(65_537, 2_048)
+    new = signed(claims(), other, "RS256", kid="two")
+
+    async def asked() -> list[bool]:
+        answers = [await is_taken(found, signed(claims(), PRIVATE, "RS256", kid="one"))]
+        issuer.keys["two"] = public_jwk(other)
+        for _ in range(2):
+            answers.append(await is_taken(found, new))
+            clock.now += 11
+        return answers
+
+    assert (asyncio.run(asked()), issuer.asked) == ([True, False, True], 2)
+
+
+def test_keys_hold_while_the_issuer_is_away(tmp_path: Path, issuer: Issuer) -> None:
+    clock = Clock()
+    found = remote(tmp_path, issuer, clock)
+
+    async def asked() -> list[bool]:
+        answers = []
+        for number in range(5):
+            token = signed(claims(jti=str(number)), PRIVATE, "RS256", kid="one")
+            answers.append(await is_taken(found, token))
+            issuer.nonsense = b"away"
+            clock.now += 3_600
+        return answers
+
+    assert asyncio.run(asked()) == [True] * 5
+
+
+def test_a_good_token_is_checked_again_after_a_minute(tmp_path: Path, issuer: Issuer) -> None:
+    clock = Clock()
+    found = remote(tmp_path, issuer, clock)
+    token = signed(claims(), PRIVATE, "RS256", kid="one")
+
+    async def asked() -> list[bool]:
+        answers = [await is_taken(found, token)]
+        issuer.keys = {"two": issuer.keys["one"]}
+        clock.now += 59
+        answers.append(await is_taken(found, token))
+        # an unknown key makes it fetch, and then the withdrawn one is gone
+        clock.now += 2
+        await is_taken(found, signed(claims(), PRIVATE, "RS256", kid="two"))
+        answers.append(await is_taken(found, token))
+        return answers
+
+    assert asyncio.run(asked()) == [True, True, False]
 
 
 def test_a_shared_key_of_the_issuer_is_not_taken(tmp_path: Path, issuer: Issuer) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,20 @@ class Tokens:
     Args:
         spec: how tokens are checked.
         folder: the project's root.
+        clock: seconds that never go back.
 
     Raises:
         UsageError: the public key's file is not there, or is no key.
     """
 
-    def __init__(self, spec: TokenSpec, folder: Path) -> None:
+    def __init__(
+        self, spec: TokenSpec, folder: Path, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._spec = spec
         self._algorithms = list(spec.algorithms)
         self._key = None if spec.jwks else _local_key(spec, folder)
-        self._remote = RemoteKeys(spec.jwks) if spec.jwks else None
+        self._remote = RemoteKeys(spec.jwks, clock) if spec.jwks else None
+        self._clock = clock
         self._good: dict[bytes, tuple[float, Caller]] = {}
 
     async def caller(self, token: str) -> Caller:
@@ -60,7 +64,7 @@ class Tokens:
         """
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         until, caller = self._good.get(digest, (0.0, None))
-        if caller is not None and time.monotonic() < until:
+        if caller is not None and self._clock() < until:
             return caller
         try:
             claims = await self._claims(token)
@@ -102,7 +106,7 @@ class Tokens:
 
     def _remember(self, digest: bytes, caller: Caller, *, seconds: float) -> None:
         self._good.pop(digest, None)
-        self._good[digest] = (time.monotonic() + seconds, caller)
+        self._good[digest] = (self._clock() + seconds, caller)
         if len(self._good) > _MOST_REMEMBERED:
             del self._good[next(iter(self._good))]
 
@@ -115,7 +119,8 @@ class RemoteKeys:
     with those that are there.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._client = jwt.PyJWKClient(url, cache_jwk_set=False, timeout=_FETCH_SECONDS)
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._fetched = self._tried = float("-inf")
@@ -128,7 +133,7 @@ class RemoteKeys:
             jwt.InvalidKeyError: the issuer has none of this id.
             UncheckedError: the issuer does not answer, and never did.
         """
-        if ident not in self._keys or time.monotonic() - self._fetched > _KEYS_HOLD:
+        if ident not in self._keys or self._clock() - self._fetched > _KEYS_HOLD:
             fetching = self._refresh()
             if fetching is not None and ident not in self._keys:
                 # whoever began it may give up: others wait for it, too
@@ -144,9 +149,9 @@ class RemoteKeys:
     def _refresh(self) -> asyncio.Task[None] | None:
         running = self._fetching is not None and not self._fetching.done()
         if not running:
-            if time.monotonic() - self._tried < _LEAST_BETWEEN_FETCHES:
+            if self._clock() - self._tried < _LEAST_BETWEEN_FETCHES:
                 return None
-            self._tried = time.monotonic()
+            self._tried = self._clock()
             self._fetching = asyncio.get_running_loop().create_task(self._fetch())
         return self._fetching
 
@@ -161,7 +166,7 @@ class RemoteKeys:
             for key in found.keys
             if key.key_id and key.public_key_use in (None, "sig")
         }
-        self._fetched = time.monotonic()
+        self._fetched = self._clock()
 
 
 def _local_key(spec: TokenSpec, folder: Path) -> _Key:
