@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from feldspar.stores.retain import Horizon
 
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
@@ -19,6 +18,7 @@ from feldspar.online.state import of_history, pack_state
 from feldspar.spec.loading import load_definitions
 from feldspar.stores.events import StoredEvents
 from feldspar.stores.online import Cursor, OnlineSettings, OnlineStore, Write
+from feldspar.stores.retain import Horizon
 from feldspar.stores.rows import StoredRow, pack_rows
 from feldspar.stores.tiles import value_layout
 from feldspar.times import to_micros
