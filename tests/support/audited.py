@@ -103,7 +103,7 @@ class AuditedShop:
         self, hour: str, backend: Backend, question: Question, *, at: datetime, alter: Alter
     ) -> None:
         try:
-            served = backend.features(question)
+            served = backend.one(question)
         except UnknownEntityError:
             return
         if hour not in self.hours:
