@@ -30,6 +30,8 @@ SPEND = frozenset(
 )
 SCORED = tuple(Payment(900 + number, number % 7, 5.5, 0.2 - number / 100) for number in range(20))
 
+ABROAD = tuple(replace(one, ident=one.ident + 30) for one in SCORED)
+
 
 @pytest.fixture(scope="module")
 def shop(
@@ -63,6 +65,9 @@ def _serve_wrongly(shop: AuditedShop) -> None:
     shop.serve("degraded", times=[NOON], alter=lambda one: one._replace(degraded=True, features={}))
     for one in SCORED:
         shop.serve_payment("payments", one)
+    for one in ABROAD:
+        shop.serve_payment("abroad", replace(one, happened=one.happened - HOUR * 2 / DAY))
+    shop.put_silver(*SCORED[:15], *ABROAD)
 
 
 def _write_wrongly(shop: AuditedShop) -> None:
@@ -130,7 +135,21 @@ def test_every_feature_of_the_service_is_looked_at(shop: AuditedShop) -> None:
 def test_a_payment_that_is_scored_counts_once(shop: AuditedShop) -> None:
     found = shop.audit("payments", "fraud")
 
-    assert {(one.compared, one.different) for one in found.features} == {(20, 0)}
+    assert {(one.compared, one.different) for one in found.features} == {(20, 0), (15, 0)}
+
+
+def test_what_requests_said_is_held_against_rows_that_arrived(shop: AuditedShop) -> None:
+    looked_at = [one.feature for one in shop.audit("payments", "fraud").features]
+
+    assert looked_at[-2:] == ["tx_datetime", "amount"]
+
+
+def test_requests_by_the_clock_of_another_zone_are_named(shop: AuditedShop) -> None:
+    different = [one for one in shop.audit("abroad", "fraud").features if one.different]
+
+    assert [(one.feature, one.cause, one.different) for one in different] == [
+        ("tx_datetime", "time zone +2:00", 20)
+    ]
 
 
 def test_answers_of_two_pushes_are_each_held_against_their_own(shop: AuditedShop) -> None:

@@ -27,6 +27,8 @@ from feldspar.serving.requests import Question
 from feldspar.serving.served import ServedLog, ServedRecord
 from feldspar.spec.environment import Environment, RedisSpec
 from feldspar.stores import deployed
+from feldspar.stores.tables.log import Txn
+from feldspar.stores.tables.spark import Declared, nullable
 from feldspar.times import to_micros, utc_now
 from support.places import silent
 from support.scoring import FILES
@@ -149,6 +151,19 @@ class AuditedShop:
 
     def causes(self, hour: str) -> dict[str, str]:
         return {name: one.cause for name, one in self.different(hour).items()}
+
+    def put_silver(self, *payments: Payment) -> None:
+        """The table of events gets these, as they happened."""
+        rows = [
+            (one.ident, when := NOON - one.happened * DAY, one.customer, 1, one.amount, when, 0, 0)
+            for one in payments
+        ]
+        ddl = "transaction_id bigint, tx_datetime timestamp, customer_id bigint, terminal_id bigint"
+        system = "_known_time timestamp, _batch bigint, _position bigint"
+        frame = self.shop.tables.spark.createDataFrame(rows, f"{ddl}, amount double, {system}")
+        declared = Declared(nullable(frame.schema))
+        txn = Txn("refine:transactions#0", 1)
+        self.shop.tables.append(frame, "silver", "transactions", txn=txn, declared=declared)
 
     def keys(self, pattern: str) -> dict[bytes, Any]:
         """What Redis holds of this shop under keys like that."""

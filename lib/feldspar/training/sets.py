@@ -15,13 +15,13 @@ from pyspark.sql.types import TimestampNTZType
 from feldspar.compute.answers import Answers
 from feldspar.compute.dedupe import content_hash
 from feldspar.compute.local_times import instants
-from feldspar.compute.services.batch import SpineColumns, add_features, needs_own_event
+from feldspar.compute.services.batch import SpineColumns, add_features, request_columns
 from feldspar.compute.services.joining import Gold
 from feldspar.compute.windows.functions import AsOf
 from feldspar.errors import InputError, nearest
 from feldspar.graph.graph import Table
 from feldspar.graph.view import Service
-from feldspar.names import BATCH, KNOWN_TIME, POSITION, REQUEST, fingerprint
+from feldspar.names import BATCH, KNOWN_TIME, POSITION, fingerprint
 from feldspar.stores.frames import check_target, read_frame, write_frame
 from feldspar.stores.tables.spark import SparkTables
 from feldspar.times import utc_now
@@ -87,7 +87,7 @@ def build_training_set(
     """
     versions = {f"gold.{view.name}": tables.version("gold", view.name) for view in service.views}
     gold = {view.name: _gold(tables, view.name, versions) for view in service.views}
-    missing = [name for name in _needed(service, event) if name not in spine.columns]
+    missing = [name for name in request_columns(service) if name not in spine.columns]
     whole = spine
     if missing:
         source = _source_of(missing, spine, event, columns=columns)
@@ -155,20 +155,6 @@ def _gold(tables: SparkTables, view: str, versions: Mapping[str, int]) -> Gold:
     version = versions[f"gold.{view}"]
     files = tables.files("gold", view, version=version)
     return Gold(tables.read("gold", view, version=version), files)
-
-
-def _needed(service: Service, event: Table | None) -> tuple[str, ...]:
-    """Columns of the request that the service's features read."""
-    request = [name for name, _ in service.request]
-    references = {one.reference for one in service.outputs}
-    for computation in service.computations:
-        references.update(computation.inputs)
-    wanted = {one.partition(".")[2] for one in references if one.startswith(f"{REQUEST}.")}
-    for view in service.views if event is not None else ():
-        if needs_own_event(view):
-            for one in view.columns:
-                wanted.update(one.expression.columns)
-    return tuple(name for name in request if name in wanted)
 
 
 def _source_of(

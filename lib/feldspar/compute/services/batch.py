@@ -23,6 +23,7 @@ from feldspar.compute.windows.plan import WindowPlan
 from feldspar.errors import InputError, nearest
 from feldspar.graph.view import PlainView, Service, View, WindowedView
 from feldspar.names import EVENT_ID
+from feldspar.names import REQUEST as NAMED
 
 _KEY, _OWN, _TIME, _EVENT = "_key_", "_own_", "_t", "_own_event"
 
@@ -156,6 +157,14 @@ def _own_values(view: WindowedView, service: Service) -> dict[str, Column]:
     return values
 
 
-def needs_own_event(view: View) -> bool:
-    """Whether a spine row's own values enter the view."""
-    return isinstance(view, WindowedView) and folds_own(view)
+def request_columns(service: Service) -> tuple[str, ...]:
+    """Columns of the request that the service's features read."""
+    references = {one.reference for one in service.outputs}
+    for computation in service.computations:
+        references.update(computation.inputs)
+    wanted = {one.partition(".")[2] for one in references if one.startswith(f"{NAMED}.")}
+    for view in service.views if service.event is not None else ():
+        if isinstance(view, WindowedView) and folds_own(view):
+            for one in view.columns:
+                wanted.update(one.expression.columns)
+    return tuple(name for name, _ in service.request if name in wanted)

@@ -16,6 +16,7 @@ from feldspar.monitor.audit.hypotheses import (
     WINDOW,
     ZONE,
 )
+from feldspar.names import REQUEST
 from feldspar.times import format_duration, parse_duration
 
 MOST_STALE = 0.01
@@ -40,7 +41,8 @@ class FeatureFindings:
 
     Attributes:
         feature: output column.
-        view: whose; empty for what is computed.
+        view: whose; empty for what is computed, "request" for a column of the request that is held
+            against the event's row.
         compared: values held against gold at the cursor that was served.
         different: of them differ.
         cause: what most likely is the matter: the name of a fault, then how much; empty where
@@ -204,6 +206,7 @@ def cause_text(one: FeatureFindings) -> str:
         WINDOW: f"the values are those of a window of {rest}",
         FUNCTION: "the function gave another value for equal inputs",
         LATE: f"known by T, and not pushed by then; {late} later than serving_delay says",
+        REQUEST: "requests said another value than the rows that arrived of their events",
         UNKNOWN: "nothing that was tried gives what was served",
     }
     return f"{name}: {texts[name]}" if name else ""

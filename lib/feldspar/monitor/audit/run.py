@@ -35,9 +35,16 @@ from feldspar.compute.services.served import (
 from feldspar.errors import UsageError
 from feldspar.graph.graph import Table
 from feldspar.graph.view import Service, View
+from feldspar.monitor.audit.arrivals import arrivals
 from feldspar.monitor.audit.computed import MARKS, ComputedTask
 from feldspar.monitor.audit.equality import inexact
-from feldspar.monitor.audit.findings import Count, Found, ServiceAudit, feature_findings
+from feldspar.monitor.audit.findings import (
+    Count,
+    FeatureFindings,
+    Found,
+    ServiceAudit,
+    feature_findings,
+)
 from feldspar.monitor.audit.marks import DDL
 from feldspar.monitor.audit.replays import needed
 from feldspar.monitor.audit.views import BUCKET, SERVED, ViewAudit, ViewsTask, added_fields
@@ -153,8 +160,16 @@ class _Audit:
             audited=audited,
             in_flight=_in_flight(found),
             gone=_gone(found, service.views),
-            features=feature_findings(found, _outputs(service), audited=audited),
+            features=(
+                *feature_findings(found, _outputs(service), audited=audited),
+                *self._arrivals(rows),
+            ),
         )
+
+    def _arrivals(self, rows: DataFrame) -> tuple[FeatureFindings, ...]:
+        if self.event is None:
+            return ()
+        return arrivals(rows, self.service, self.event, self.tables)
 
     def _with_versions(self, rows: DataFrame) -> DataFrame:
         """The version that each view was answered from: the value's own where it is newer."""
