@@ -76,7 +76,9 @@ class Pushing:
             if model.spec.write_back
         }
         lake = Lake.of(environment)
-        keeper = Keeper(self._store, lake, opened_writer(lake.storage))
+        # where nothing is pushed the storage is not needed
+        write = opened_writer(lake.storage) if self.tables else _nowhere
+        keeper = Keeper(self._store, lake, write)
         self._queue: GroupCommit[Asked, Outcome] = GroupCommit(keeper, most=_MOST_WAITING)
         self._last = 0
 
@@ -237,6 +239,10 @@ class Pushing:
 
     def _known(self, row: Row, now: int) -> Row:
         return Row(row.table, row.values, row.texts, self._tick(now), row.ident)
+
+
+def _nowhere(uri: str, _: bytes) -> None:
+    raise StoreError(f"{uri}: no source takes pushed rows")
 
 
 def _rows_of(body: str) -> list[dict[str, str | None]]:

@@ -19,7 +19,7 @@ from feldspar.compute.checks.texts import text_of
 from feldspar.compute.json_texts import split
 from feldspar.errors import FeldsparError, StoreError, UsageError
 from feldspar.serving.keeping import Outcome
-from feldspar.serving.push_schema import Schema, rows_schema, update_schema
+from feldspar.serving.push_schema import Schema, column_schema, rows_schema, update_schema
 from feldspar.serving.pushing import MOST_ROWS, Pushing, RejectedError, UnknownSourceError
 from feldspar.spec.types import ColumnType
 
@@ -41,12 +41,13 @@ def add_push_routes(app: FastAPI, pushing: Pushing) -> None:
     if not pushing.tables:
         return
     tables = [one.table for one in pushing.tables.values()]
-    rows = _body(rows_schema(tables, most=MOST_ROWS))
+    sources: Schema = {"type": "string", "enum": list(pushing.tables)}
+    rows = _asked("source", sources, rows_schema(tables, most=MOST_ROWS))
 
     @app.post("/push/{source}", responses=_ANSWERS, openapi_extra=rows)
-    async def push(source: str, request: Request) -> JSONResponse:
+    async def push(request: Request) -> JSONResponse:
         """Takes a row or a list of rows, whole or not at all; they are kept before the answer."""
-        body = await request.body()
+        source, body = request.path_params["source"], await request.body()
         outcome = await _taken(pushing, body, lambda text: pushing.push(source, text))
         return outcome if isinstance(outcome, JSONResponse) else JSONResponse(_pushed(outcome))
 
@@ -54,7 +55,8 @@ def add_push_routes(app: FastAPI, pushing: Pushing) -> None:
         table, name = pushing.updated()
     except UnknownSourceError:
         return
-    columns = _body(update_schema(table.table, key=name))
+    kind = column_schema(table.table, name)
+    columns = _asked(name, kind, update_schema(table.table, key=name))
 
     @app.post(f"/update-features/{{{name}}}", responses=_ANSWERS, openapi_extra=columns)
     async def update(request: Request) -> JSONResponse:
@@ -145,5 +147,9 @@ def _times(outcome: Outcome) -> list[str | None]:
     return [text_of(one, ColumnType.TIMESTAMP) for one in outcome.known]
 
 
-def _body(schema: Schema) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+def _asked(name: str, kind: Schema, body: Schema) -> Schema:
+    """What OpenAPI says of a request: its path's parameter and its body."""
+    return {
+        "parameters": [{"name": name, "in": "path", "required": True, "schema": kind}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+    }
