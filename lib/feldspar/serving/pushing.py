@@ -230,7 +230,8 @@ class Pushing:
         clock = self._store.clock()
         if clock is None:
             raise StoreError("the data clock has not begun: nothing was pushed from gold yet")
-        return clock
+        # later than all that gold has, which may be of this very moment
+        return clock + 1
 
     def _tick(self, now: int) -> int:
         """A moment later than any before; called in the order of the queue."""
