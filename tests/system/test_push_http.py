@@ -21,6 +21,7 @@ from feldspar.serving.backend import Backend
 from feldspar.stack.ports import HOST, free_port
 from feldspar.stack.processes import ended_within, spawn
 from feldspar.stores.online import OnlineStore
+from feldspar.times import from_micros, parse_instant
 from support.http import serving
 from support.valkey import Valkey, valkey
 from support.visits import Visits, put_cursors, visit, visits_project
@@ -316,6 +317,36 @@ def test_a_view_that_redis_does_not_hold_yet_waits(site: Site) -> None:
     assert answer.status_code == 200
     assert answer.json()["views"]["last_visit"].startswith("waits: ")
     assert len(site.visits.kept()) == 1
+
+
+def test_by_the_data_clock_rows_are_known_at_once_and_times_stand_still(
+    server: Valkey, tmp_path: Path
+) -> None:
+    visits = visits_project(tmp_path, server.url, "dated")
+    place = visits.environment.model_copy(update={"clock": "data"})
+    with OnlineStore.of(place) as store:
+        clock = from_micros(store.clock() or 0)
+    with serving(create_app(Backend(visits.graph, place))) as client:
+        row = visit(1, balance=3.0, seen_at=(clock - timedelta(hours=1)).isoformat())
+        pushed = client.post("/push/visits", json=row).json()
+        assert client.post("/update-features/1", json={"logins": 4}).status_code == 200
+        asked = client.post("/features", json={"service": "visiting", "customer_id": 1}).json()
+        late = (clock + timedelta(minutes=6)).isoformat()
+        refused = client.post("/push/visits", json=visit(2, seen_at=late)).json()
+
+    assert parse_instant(pushed["known_time"][0]) - clock == timedelta(microseconds=1)
+    assert parse_instant(asked["timestamp"]) - clock == timedelta(microseconds=2)
+    values = {name: asked["features"][f"last_visit__{name}"] for name in ("balance", "logins")}
+    assert values == {"balance": 3.0, "logins": 4}
+    assert refused["rejected"][0]["reasons"] == ["event_time:in_the_future"]
+
+
+def test_the_answers_and_requests_are_documented(site: Site) -> None:
+    paths = site.client.get("/openapi.json").json()["paths"]
+
+    assert {*paths["/push/{source}"]["post"]["responses"]} == {"200", "404", "422", "503"}
+    parameters = paths["/update-features/{customer_id}"]["post"]["parameters"]
+    assert [one["name"] for one in parameters] == ["customer_id"]
 
 
 def test_every_answered_row_outlives_a_killed_process(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from feldspar.stores.objects import (
     filesystem,
     list_files,
     make_folder,
+    opened_writer,
     probe,
     read_bytes,
     write_bytes,
@@ -189,6 +190,26 @@ def test_wrong_credentials_are_said_within_seconds(
     with pytest.raises(StoreError, match=rf"refuses the credentials \({code}\)") as caught:
         probe(storage)
     assert not isinstance(caught.value, UnreachableError)
+    assert seconds_since(begun) < SECONDS
+
+
+@pytest.mark.stack
+def test_files_written_one_after_another_are_in_the_bucket(stack: LocalStack) -> None:
+    storage = stack.environment.storage
+    write = opened_writer(storage)
+    for number in range(3):
+        write(f"{storage.root}/written/day/{number}.jsonl", b"%d" % number)
+
+    found = list_files(f"{storage.root}/written", storage)
+    assert [read_bytes(one.uri, storage) for one in found] == [b"0", b"1", b"2"]
+
+
+def test_a_writer_says_within_seconds_that_its_server_is_away() -> None:
+    nobody = f"http://{HOST}:{free_port(())}"
+    storage = StorageSpec(root="s3a://b/x", endpoint=nobody, access_key="a", secret_key="b")
+    begun = time.monotonic()
+    with pytest.raises(UnreachableError, match=f"nothing answers at {nobody}"):
+        opened_writer(storage)("s3a://b/x/1.jsonl", b"1")
     assert seconds_since(begun) < SECONDS
 
 

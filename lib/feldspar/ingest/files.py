@@ -121,7 +121,12 @@ def _append(
     problem = misfit(bronze.own_columns(rows), known)
     if problem:
         raise InputError(f"{step.name}: {problem}")
-    seen = {group.shape: [one.file.uri for one in group.files] for group in groups}
+    # pushed rows have columns of their table's, whatever files have
+    seen = {
+        group.shape: [one.file.uri for one in group.files]
+        for group in groups
+        if not group.files[0].pushed
+    }
     note_shapes(seen, step, tables.lake, now=now)
     rows = rows.withColumn(POSITION, F.monotonically_increasing_id())
     return bronze.append(rows, step, tables=tables, txn=txn, now=now)

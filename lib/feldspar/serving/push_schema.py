@@ -30,7 +30,7 @@ def rows_schema(tables: Iterable[Table], *, most: int) -> Schema:
 
 def update_schema(table: Table, *, key: str) -> Schema:
     """Some columns of a table, at least one."""
-    columns = {name: _column(table, name) for name in table.spec.columns if name != key}
+    columns = {name: column_schema(table, name) for name in table.spec.columns if name != key}
     return {
         "type": "object",
         "properties": columns,
@@ -44,13 +44,14 @@ def _row(table: Table) -> Schema:
     return {
         "title": table.name,
         "type": "object",
-        "properties": {name: _column(table, name) for name in spec},
+        "properties": {name: column_schema(table, name) for name in spec},
         "required": [name for name, one in spec.items() if not one.optional],
         "additionalProperties": False,
     }
 
 
-def _column(table: Table, name: str) -> Schema:
+def column_schema(table: Table, name: str) -> Schema:
+    """A value of one column, as far as checks of it say."""
     schema = dict(_TYPES[table.spec.columns[name].type])
     nullable = name not in table.needed
     for check in table.spec.checks.get(name, ()):

@@ -22,7 +22,7 @@ from feldspar.stores.pushed import PushStore
 from feldspar.times import duration_micros
 
 _LONG = (1 << 63) - 1
-_PROCESS = f"{socket.gethostname()}-{os.getpid()}"
+_HOST = socket.gethostname()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +85,9 @@ class PushTable:
         self.views = tuple(
             PushedView(view, table) for view in graph.views.values() if view.table == table.name
         )
-        plain = (one for one in self.views if isinstance(one.view, PlainView))
-        self.latest = next(plain, None)
-        """The view whose newest row an update keeps the other columns of."""
+        plain = [one for one in self.views if isinstance(one.view, PlainView)]
+        self.latest = max(plain, key=lambda one: len(one.of_columns), default=None)
+        """The view whose newest row an update keeps the other columns of: the widest."""
         self._types = table.types()
 
     def row(self, values: Mapping[str, Any], known: int) -> Row:
@@ -161,7 +161,7 @@ class PushTable:
         for name in self.table.spec.key:
             if name in named:
                 continue
-            content = json.dumps([_PROCESS, name, update.known]).encode()
+            content = json.dumps([_HOST, os.getpid(), name, update.known]).encode()
             digest = hashlib.blake2b(content, digest_size=8)
             match self._types[name]:
                 case ColumnType.BIGINT:

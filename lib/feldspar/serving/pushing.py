@@ -78,7 +78,9 @@ class Pushing:
             if model.spec.write_back
         }
         lake = Lake.of(environment)
-        keeper = Keeper(self._store, lake, opened_writer(lake.storage))
+        # where nothing is pushed the storage is not needed
+        write = opened_writer(lake.storage) if self.tables else _nowhere
+        keeper = Keeper(self._store, lake, write)
         self._queue: GroupCommit[Asked, Outcome] = GroupCommit(keeper, most=_MOST_WAITING)
         self._last = 0
 
@@ -238,7 +240,8 @@ class Pushing:
         clock = self._store.clock()
         if clock is None:
             raise StoreError("the data clock has not begun: nothing was pushed from gold yet")
-        return clock
+        # later than all that gold has, which may be of this very moment
+        return clock + 1
 
     def _tick(self, now: int) -> int:
         """A moment later than any before; called in the order of the queue."""
@@ -247,6 +250,10 @@ class Pushing:
 
     def _known(self, row: Row, now: int) -> Row:
         return Row(row.table, row.values, row.texts, self._tick(now), row.ident)
+
+
+def _nowhere(uri: str, _: bytes) -> None:
+    raise StoreError(f"{uri}: no source takes pushed rows")
 
 
 def _rows_of(body: str) -> list[dict[str, str | None]]:

@@ -22,7 +22,7 @@ from feldspar.serving.access.callers import Caller, RefusedError
 from feldspar.serving.access.guard import REFUSALS as GUARDS
 from feldspar.serving.access.sizes import check_rows
 from feldspar.serving.keeping import Outcome
-from feldspar.serving.push_schema import Schema, rows_schema, update_schema
+from feldspar.serving.push_schema import Schema, column_schema, rows_schema, update_schema
 from feldspar.serving.pushing import (
     MOST_ROWS,
     Allow,
@@ -52,14 +52,15 @@ def add_push_routes(app: FastAPI, pushing: Pushing, limits: LimitsSpec) -> None:
     if not pushing.tables:
         return
     tables = [one.table for one in pushing.tables.values()]
-    rows = _body(rows_schema(tables, most=MOST_ROWS))
+    sources: Schema = {"type": "string", "enum": list(pushing.tables)}
+    rows = _asked("source", sources, rows_schema(tables, most=MOST_ROWS))
 
     @app.post("/push/{source}", responses=_ANSWERS, openapi_extra=rows)
-    async def push(source: str, request: Request) -> JSONResponse:
+    async def push(request: Request) -> JSONResponse:
         """Takes a row or a list of rows, whole or not at all; they are kept before the answer."""
+        source, body = request.path_params["source"], await request.body()
         caller: Caller = request.state.caller
         caller.check("push", source, {})
-        body = await request.body()
         outcome = await _taken(
             pushing, body, lambda text: pushing.push(source, text, _allow(caller, limits))
         )
@@ -69,7 +70,8 @@ def add_push_routes(app: FastAPI, pushing: Pushing, limits: LimitsSpec) -> None:
         table, name = pushing.updated()
     except UnknownSourceError:
         return
-    columns = _body(update_schema(table.table, key=name))
+    kind = column_schema(table.table, name)
+    columns = _asked(name, kind, update_schema(table.table, key=name))
 
     @app.post(f"/update-features/{{{name}}}", responses=_ANSWERS, openapi_extra=columns)
     async def update(request: Request) -> JSONResponse:
@@ -171,5 +173,9 @@ def _times(outcome: Outcome) -> list[str | None]:
     return [text_of(one, ColumnType.TIMESTAMP) for one in outcome.known]
 
 
-def _body(schema: Schema) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+def _asked(name: str, kind: Schema, body: Schema) -> Schema:
+    """What OpenAPI says of a request: its path's parameter and its body."""
+    return {
+        "parameters": [{"name": name, "in": "path", "required": True, "schema": kind}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+    }

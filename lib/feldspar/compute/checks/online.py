@@ -72,11 +72,13 @@ class RowJudge:
 
     def __init__(self, table: Table) -> None:
         self.table = table
+        self._types = table.types()
         self._columns = tuple(_columns(table))
         self._checks = tuple(_checks(table))
         self._max_future = duration_micros(table.spec.max_future)
+        self._of_deletes = tuple(one for one in self._checks if one.of_deletes)
         deletes = table.history.deletes if table.history is not None else None
-        self._deletes = None if deletes is None else compile_row(deletes, table.types())
+        self._deletes = None if deletes is None else compile_row(deletes, self._types)
 
     def judge(self, texts: Mapping[str, str | None], *, known: int) -> Judged:
         """Types a row and says what is wrong with it.
@@ -105,14 +107,8 @@ class RowJudge:
 
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
         """The texts of a row's values, those that are not null; refine makes the values of them."""
-        types = self.table.types()
-        found = {name: text_of(values[name], kind) for name, kind in types.items()}
+        found = {name: text_of(values[name], kind) for name, kind in self._types.items()}
         return {name: text for name, text in found.items() if text is not None}
-
-    @property
-    def _of_deletes(self) -> tuple[_Check, ...]:
-        """What is asked of a row that takes its key away."""
-        return tuple(one for one in self._checks if one.of_deletes)
 
 
 def _columns(table: Table) -> Iterator[_Column]:
