@@ -72,15 +72,15 @@ def _serve_wrongly(shop: AuditedShop) -> None:
 
 def _write_wrongly(shop: AuditedShop) -> None:
     """The server is right; what lies in Redis is not, or not all that gold has."""
-    lost = shop.keys("{customer:i4}:last_payment")
+    lost = shop.keys("{customer:i4}:last_payment@*")
     shop.redis.delete(*lost)
     shop.serve("lost", times=[NOON], customers=[1, 4])
     shop.put(lost)
-    older, cursors = shop.keys("{customer:i3}:*"), shop.keys("cursor:*")
+    older, cursors = shop.keys("{customer:i3}:*"), shop.keys("cursors")
     shop.shop.load(Payment(700, 3, 99.0, 0.02), Payment(701, 5, 98.0, 0.02), *SCORED[:9])
     shop.shop.push(after=1)
     shop.serve("two pushes", times=[NOON, NOON + DAY], customers=[0, 3, 5])
-    newer = shop.keys("{customer:i3}:*") | shop.keys("cursor:*")
+    newer = shop.keys("{customer:i3}:*") | shop.keys("cursors")
     shop.put(older)
     shop.serve("reordered", times=[NOON, NOON + DAY / 2], customers=[0, 3])
     shop.put({**newer, **cursors})

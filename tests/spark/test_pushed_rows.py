@@ -195,7 +195,7 @@ class Site:
         self.pipeline.run(*TO_GOLD)
         with OnlineStore.of(self.pipeline.environment) as store:
             for view in self.pipeline.graph.views.values():
-                held = store.cursor(view.name)
+                held = store.cursor(view.online_name)
                 push(
                     view,
                     tables=self.pipeline.tables,

@@ -168,12 +168,12 @@ class AuditedShop:
     def keys(self, pattern: str) -> dict[bytes, Any]:
         """What Redis holds of this shop under keys like that."""
         names: Any = self.redis.keys(f"{self.environment.namespace}:{pattern}")
-        return {name: self.redis.get(name) for name in names}
+        return {name: self.redis.dump(name) for name in names}
 
     def put(self, values: dict[bytes, Any]) -> None:
         """Puts values into Redis as they are, whatever lies there."""
         for name, value in values.items():
-            self.redis.set(name, value)
+            self.redis.restore(name, 0, value, replace=True)
 
 
 def busy() -> list[Payment]:

@@ -48,7 +48,7 @@ def test_a_score_is_entered_when_the_process_has_ended(tmp_path: Path) -> None:
             put_features(graph, store, {1: [Payment(1, 10.0, 0.5)]})
             definition, noon = value_fingerprint(view.definition), to_micros(NOON)
             cursor = Cursor(1, definition, 0, 1, noon, noon - 1)
-            store.set_cursor(view.name, cursor, before=None)
+            store.set_cursor(view.online_name, cursor, before=None)
         with serving(create_app(Backend(graph, place))) as client:
             asked = {"service": "lending", "customer_id": 1}
             answers = [client.post("/score", json=asked).json() for _ in range(3)]
