@@ -130,6 +130,10 @@ bench-history: setup ## our SCD1 beside a hand-written MERGE (BENCH_ARGS="--scal
 bench-stream: setup ## from a file to Redis, beside a bare stream (BENCH_ARGS="--rates 1000 --seconds 60")
 	PYTHONPATH=lib:tests $(BIN)/python -m bench.stream $(BENCH_ARGS)
 
+.PHONY: bench-online-load
+bench-online-load: setup ## 10 M entities x 20 features from Delta to Redis (BENCH_ARGS="--entities 1000000")
+	PYTHONPATH=lib:tests $(BIN)/python -m bench.online_load $(BENCH_ARGS)
+
 .PHONY: bench-checks
 bench-checks: setup ## a hundred rules in the writing pass only (BENCH_ARGS="--cases some --scale 0.1")
 	PYTHONPATH=lib:tests $(BIN)/python -m bench.checks $(BENCH_ARGS)
