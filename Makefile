@@ -134,6 +134,10 @@ bench-stream: setup ## from a file to Redis, beside a bare stream (BENCH_ARGS="-
 bench-online: setup ## /features beside Feast, /score under load (BENCH_ARGS="--requests 1000 --seconds 30 10" is quick)
 	PYTHONPATH=lib:tests $(BIN)/python -m bench.online $(BENCH_ARGS)
 
+.PHONY: bench-online-load
+bench-online-load: setup ## 10 M entities x 20 features from Delta to Redis (BENCH_ARGS="--entities 1000000")
+	PYTHONPATH=lib:tests $(BIN)/python -m bench.online_load $(BENCH_ARGS)
+
 .PHONY: bench-checks
 bench-checks: setup ## a hundred rules in the writing pass only (BENCH_ARGS="--cases some --scale 0.1")
 	PYTHONPATH=lib:tests $(BIN)/python -m bench.checks $(BENCH_ARGS)

@@ -19,7 +19,7 @@ from feldspar.stack.ports import HOST, free_port
 from feldspar.stack.processes import ProcessId, ended_within, program_in, spawn, stop
 from feldspar.stores.servers import SLOTS
 
-_TRIES = 200
+_TRIES = 400
 _POLL_SECONDS = 0.05
 
 
@@ -93,18 +93,23 @@ def cluster(folder: Path, *options: str, size: int = 3) -> Iterator[Cluster]:
     """A running cluster without replicas."""
     with ExitStack() as stack:
         own = ("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", *options)
-        servers = [stack.enter_context(valkey(folder / str(one), *own)) for one in range(size)]
-        _share_slots(servers)
+        # servers talk to each other on a port of their own; 10,000 above is not always free
+        buses = [free_port(()) for _ in range(size)]
+        servers = [
+            stack.enter_context(valkey(folder / str(bus), *own, "--cluster-port", str(bus)))
+            for bus in buses
+        ]
+        _share_slots(servers, buses)
         yield Cluster(tuple(servers))
 
 
-def _share_slots(servers: Sequence[Valkey]) -> None:
+def _share_slots(servers: Sequence[Valkey], buses: Sequence[int]) -> None:
     bounds = [place * SLOTS // len(servers) for place in range(len(servers) + 1)]
     clients = [server.client() for server in servers]
     for client, (first, end) in zip(clients, pairwise(bounds), strict=True):
         client.execute_command("CLUSTER ADDSLOTSRANGE", first, end - 1)
-    for other in servers[1:]:
-        clients[0].execute_command("CLUSTER MEET", HOST, other.port)
+    for other, bus in zip(servers[1:], buses[1:], strict=True):
+        clients[0].execute_command("CLUSTER MEET", HOST, other.port, bus)
     for client in clients:
         client.connection_pool.disconnect()
     for server in servers:

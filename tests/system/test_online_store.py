@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,10 +23,12 @@ from feldspar.spec.types import ColumnType
 from feldspar.stores.events import StoredEvents, pack_events, unpack_events
 from feldspar.stores.online import Cursor, OnlineSettings, OnlineStore, Write
 from feldspar.stores.rows import Layout, StoredRow, pack_rows, unpack_rows
+from support.updates import newest_of, shuffled, write_shuffled
 from support.valkey import Cluster, Valkey, cluster, valkey
 
 ROWS = Layout("profile", "row", (("age", ColumnType.INT),))
 EVENTS = Layout("spend", "events", (("amount", ColumnType.DOUBLE),))
+UPDATES = int(os.environ.get("UPDATES", "20000"))
 CURSOR = Cursor(version=3, definition="d", generation=0, epoch=1, clock=1_000, floor=0)
 
 
@@ -133,6 +137,16 @@ def test_merged_rows_answer_every_time_from_the_floor_on_like_all_rows(
 
     instants = range(floor, 22)
     assert [newest(list(kept), t) for t in instants] == [newest(rows, t) for t in instants]
+
+
+def test_shuffled_and_duplicated_updates_end_with_the_newest_of_every_key(
+    store: OnlineStore,
+) -> None:
+    updates = shuffled(UPDATES, np.random.default_rng(7))
+
+    write_shuffled(store, updates)
+
+    assert newest_of(store, updates) == []
 
 
 def test_the_events_of_the_higher_version_win(store: OnlineStore) -> None:

@@ -19,6 +19,7 @@ from feldspar.graph.tiling import tiling
 from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.names import value_fingerprint
 from feldspar.online.frames import added_events, events_to_push, rows_to_push
+from feldspar.online.plain import BucketsTask, PlainTask
 from feldspar.online.replaced import clear_replaced, took_over
 from feldspar.online.tasks import COUNTS, AdvanceTask, Packer, PushTask
 from feldspar.stores.cursors import Cursor, Standing
@@ -192,11 +193,21 @@ class _Work:
         if self.after == upto:
             return 0, 0, 0
         if isinstance(view, PlainView):
-            rows = rows_to_push(view, self.tables, after=self.after, upto=upto, horizon=kept)
-            return (*self._written(rows), 0)
+            return (*_totals(self._plain(view)), 0)
         if self.after is not None:
             return self._advanced(view, self.after)
         return (*self._written(events_to_push(view, self.tables, upto=upto, horizon=kept)), 0)
+
+    def _plain(self, view: PlainView) -> DataFrame:
+        """By tasks that read buckets of gold where they may, else from rows that Spark moves."""
+        tables, packer, upto = self.tables, self.packer, self.packer.cursor.version
+        files = tables.files("gold", view.name, version=upto) if self.after is None else None
+        if files is not None:
+            numbers = tables.spark.range(0, files.buckets, numPartitions=files.buckets)
+            return numbers.mapInArrow(BucketsTask(packer, files), COUNTS)
+        kept = packer.horizon
+        rows = rows_to_push(view, tables, after=self.after, upto=upto, horizon=kept)
+        return rows.mapInArrow(PlainTask(packer), COUNTS)
 
     def _written(self, frame: DataFrame) -> tuple[int, int]:
         """From frames that hold all that there is to an entity."""

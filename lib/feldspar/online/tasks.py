@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from feldspar.online.advance import Added, Span, Verdict, advance
@@ -63,11 +65,17 @@ class Packer:
         value = pack_state(self.layout, state, epoch=epoch, version=version)
         return Write(key, value, self._expires(state.newest(series_of(self.layout))))
 
-    def _expires(self, newest: int) -> int | None:
-        """Under a data clock keys stay: history does not age while nobody replays it."""
+    def expiries(self, newest: npt.NDArray[np.int64]) -> Sequence[int | None]:
+        """When values expire; see ``Horizon.expiries``.
+
+        Under a data clock keys stay: history does not age while nobody replays it.
+        """
         if self.settings.clock == "data":
-            return None
-        return self.horizon.expires(newest, clock=self.cursor.clock)
+            return [None] * len(newest)
+        return self.horizon.expiries(newest, clock=self.cursor.clock)
+
+    def _expires(self, newest: int) -> int | None:
+        return self.expiries(np.array([newest]))[0]
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ class PushTask:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         packer = self.packer
         with OnlineStore(packer.settings, Patience.JOB) as store:
-            sink = _Sink(store, packer)
+            sink = Sink(store, packer)
             for keys, columns in groups(batches, packer.keys):
                 sink.add(packer.whole(sink.key(keys), columns))
             sink.flush()
@@ -109,13 +117,13 @@ class AdvanceTask:
         types = pa.schema([first.schema.field(key) for key in packer.keys])
         entities = groups(chain([first], batches), packer.keys)
         with OnlineStore(packer.settings, Patience.JOB) as store:
-            sink = _Sink(store, packer)
+            sink = Sink(store, packer)
             while page := list(islice(entities, _KEYS_A_CALL)):
                 yield _told(types, keys=self._advance(page, sink))
             sink.flush()
         yield _told(types, counts=(sink.seen, sink.written))
 
-    def _advance(self, page: Sequence[Group], sink: _Sink) -> list[tuple[Any, ...]]:
+    def _advance(self, page: Sequence[Group], sink: Sink) -> list[tuple[Any, ...]]:
         """Keys of the entities whose history has to be read."""
         packer, cursor = self.packer, self.packer.cursor
         span = Span(self.after, cursor.version, cursor.epoch)
@@ -150,8 +158,17 @@ def _told(
     return pa.RecordBatch.from_arrays(columns, ["entities", "written", *types.names])
 
 
+@dataclass(frozen=True)
+class Values:
+    """Packed values of n entities; ``expires`` as in ``Write``."""
+
+    keys: Sequence[str] = ()
+    values: Sequence[bytes] = ()
+    expires: Sequence[int | None] = ()
+
+
 @dataclass
-class _Sink:
+class Sink:
     """Writes in calls of bounded size."""
 
     store: OnlineStore
@@ -172,8 +189,25 @@ class _Sink:
         if len(self.waiting) >= _KEYS_A_CALL or self.size >= _BYTES_A_CALL:
             self.flush()
 
+    def add_all(self, values: Values) -> None:
+        """Writes many at once."""
+        self.seen += len(values.keys)
+        longest = max(map(len, values.values), default=1)
+        step = max(1, min(_KEYS_A_CALL, _BYTES_A_CALL // longest))
+        for at in range(0, len(values.keys), step):
+            part = slice(at, at + step)
+            self._write(Values(values.keys[part], values.values[part], values.expires[part]))
+
     def flush(self) -> None:
+        """Writes what waits."""
         if self.waiting:
-            kind, floor = self.packer.layout.kind, self.packer.horizon.floor
-            self.written += self.store.write(self.waiting, kind=kind, floor=floor)
+            found = [(one.key, one.value, one.expires) for one in self.waiting]
+            keys, values, expires = zip(*found, strict=True)
+            self._write(Values(keys, values, expires))
             self.waiting, self.size = [], 0
+
+    def _write(self, part: Values) -> None:
+        kind, floor = self.packer.layout.kind, self.packer.horizon.floor
+        self.written += self.store.write_values(
+            part.keys, part.values, part.expires, kind=kind, floor=floor
+        )

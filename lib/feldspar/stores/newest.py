@@ -53,6 +53,7 @@ end
 -- what is to lie at the key, and whether it replaces a value of another definition
 local function winner(old, new)
   if not old then return new, true end
+  if old == new then return old, false end
   local was, is = string.sub(old, 9, EPOCH_END), string.sub(new, 9, EPOCH_END)
   if less(is, was) then return old, false end
   if less(was, is) or string.sub(old, 1, 8) ~= string.sub(new, 1, 8) then return new, true end

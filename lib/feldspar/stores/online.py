@@ -86,6 +86,13 @@ class OnlineStore:
         keys = ",".join(_typed(part) for part in parts)
         return f"{self.settings.namespace}:{{{entity}:{keys}}}:{view}"
 
+    def keys(self, entity: str, parts: Sequence[Sequence[KeyPart]], view: str) -> list[str]:
+        """The keys of many entities; ``parts`` are columns of them."""
+        if len(parts) == 1 and all(type(one) is int for one in parts[0]):
+            before, after = f"{self.settings.namespace}:{{{entity}:i", f"}}:{view}"
+            return [f"{before}{one}{after}" for one in parts[0]]
+        return [self.key(entity, one, view) for one in zip(*parts, strict=True)]
+
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values of keys in one round trip; None where there is none."""
         groups = self._groups(keys)
@@ -113,20 +120,36 @@ class OnlineStore:
         return [None if left < 0 else int(left) for left in answers]
 
     def write(self, writes: Sequence[Write], *, kind: Literal["row", "events"], floor: int) -> int:
+        """As ``write_values``."""
+        keys, values = [one.key for one in writes], [one.value for one in writes]
+        expires = [one.expires for one in writes]
+        return self.write_values(keys, values, expires, kind=kind, floor=floor)
+
+    def write_values(
+        self,
+        keys: Sequence[str],
+        values: Sequence[bytes],
+        expires: Sequence[int | None],
+        *,
+        kind: Literal["row", "events"],
+        floor: int,
+    ) -> int:
         """Puts values where they are newer than what lies there; returns how many keys changed.
 
         Args:
-            writes: up to a few thousand; one call of the server-side function, in a cluster one
+            keys: up to a few thousand; one call of the server-side function, in a cluster one
                 for each slot.
+            values: of the keys.
+            expires: as in ``Write``.
             kind: of their layout.
             floor: rows that are the newest at no T from here on are dropped, microseconds.
         """
         calls = []
-        for names, places in self._groups([one.key for one in writes]):
-            arguments: list[bytes | str] = [(floor + _SIGN).to_bytes(8, "big"), kind]
+        for names, places in self._groups(keys):
+            arguments: list[bytes | int | str] = [(floor + _SIGN).to_bytes(8, "big"), kind]
             for place in places:
-                one = writes[place]
-                arguments += [one.value, "" if one.expires is None else str(one.expires)]
+                end = expires[place]
+                arguments += (values[place], "" if end is None else end)
             calls.append((names, arguments))
         return sum(self._servers.call(_WRITE, calls))
 

@@ -11,6 +11,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+import numpy as np
+import numpy.typing as npt
+
 from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.stores.events import StoredEvents
 from feldspar.stores.rows import PUSHED_BATCH, StoredRow
@@ -39,15 +42,21 @@ class Horizon:
         return self.floor - self.retention
 
     def expires(self, newest: int, *, clock: int) -> int | None:
-        """Milliseconds at which the floor has passed all that a value answers; None: never.
+        """When a value expires; see ``expiries``."""
+        return self.expiries(np.array([newest]), clock=clock)[0]
+
+    def expiries(self, newest: npt.NDArray[np.int64], *, clock: int) -> Sequence[int | None]:
+        """Milliseconds at which the floor has passed all that values answer; None: never.
 
         Args:
-            newest: time of the newest thing in the value, microseconds.
+            newest: time of the newest thing in each value, microseconds, shape (n,).
             clock: of the push that set the floor, microseconds.
         """
         if not self.retention:
-            return None
-        return max(1, (newest + self.retention + clock - self.floor) // _MILLISECOND + 1)
+            return [None] * len(newest)
+        lasts = self.retention + clock - self.floor
+        found: list[int | None] = np.maximum(1, (newest + lasts) // _MILLISECOND + 1).tolist()
+        return found
 
 
 def horizon_of(view: View, floor: int) -> Horizon:
