@@ -295,7 +295,8 @@ class TestInterrupted:
         return pipeline
 
     def test_the_next_plan_completes_the_list_first(self, stopped: Pipeline) -> None:
-        steps = [one for one in stopped.plan().steps if isinstance(one, IngestStep)]
+        found = [one for one in stopped.plan().steps if isinstance(one, IngestStep)]
+        steps = [one for one in found if one.source == "payments"]
 
         assert [(one.status, one.batch, one.resume) for one in steps] == [
             (Status.RUN, 1, True),
