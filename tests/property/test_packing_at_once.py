@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from feldspar.online.retain import Horizon
+from feldspar.stores.retain import Horizon
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -104,7 +104,9 @@ def payments(*numbers: int) -> list[Message]:
 
 
 def loads(pipeline: Pipeline) -> list[IngestStep]:
-    return [one for one in pipeline.plan().of("ingest").steps if isinstance(one, IngestStep)]
+    """Of the topic; what services answered is a source of its own."""
+    steps = [one for one in pipeline.plan().of("ingest").steps if isinstance(one, IngestStep)]
+    return [one for one in steps if not one.source.startswith("served_")]
 
 
 def reason(pipeline: Pipeline) -> str:

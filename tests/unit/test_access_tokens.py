@@ -176,7 +176,7 @@ def test_a_deep_header_does_not_break_it(tmp_path: Path) -> None:
         caller(tokens(tmp_path), f"{head}.e30.e30")
 
 
-@pytest.mark.parametrize("content", [None, b"no key", PEM[:80]])
+@pytest.mark.parametrize("content", [None, b"no key", PEM[:80]], ids=["none", "text", "half"])
 def test_a_key_that_is_none_is_said_at_start(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "key.pem").write_bytes(content)

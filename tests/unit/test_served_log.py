@@ -168,6 +168,24 @@ def test_the_oldest_answers_go_and_are_counted_when_there_is_no_room(tmp_path: P
     assert written(environment)["_request_id"].to_pylist() == [str(one) for one in range(15, 25)]
 
 
+def test_the_oldest_go_too_when_they_are_columns_already(tmp_path: Path) -> None:
+    graph, environment = project(tmp_path, "{flush: 1s, most: 10}")
+    blocked = Path(environment.storage.root)
+    blocked.write_text("no folder", encoding="utf-8")
+    log = ServedLog(graph, environment)
+    log.add(record(number) for number in range(8))
+    while not log.figures()["lending"].failures:
+        pass
+    log.add(record(number) for number in range(8, 15))
+    blocked.unlink()
+    log.close()
+
+    assert log.figures()["lending"][:3] == (10, 5, 0)
+    assert sorted(written(environment)["_request_id"].to_pylist(), key=int) == [
+        str(one) for one in range(5, 15)
+    ]
+
+
 def test_an_answer_that_is_no_row_stops_no_other(tmp_path: Path) -> None:
     graph, environment = project(tmp_path)
     log = ServedLog(graph, environment)
