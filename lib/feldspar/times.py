@@ -68,7 +68,10 @@ def parse_instant(text: str) -> datetime:
         raise UsageError(f"{text!r} is not an ISO 8601 time: {error}") from error
     if instant.tzinfo is None:
         raise UsageError(f"{text!r} names no zone", hint=f"write {instant.isoformat()}Z for UTC")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise UsageError(f"{text!r} is outside the years 1 to 9999 of UTC") from error
 
 
 def to_micros(instant: datetime) -> int:

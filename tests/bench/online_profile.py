@@ -2,7 +2,8 @@
 
 py-spy samples the serving process while requests come at a constant rate (0: as many as it takes).
 Its shares of the process's processor time, a request, are printed in microseconds: by function with
-all that it calls, and by function alone. Root, or the right to trace, is needed.
+all that it calls, and by function alone. Only the thread that holds the interpreter's lock is
+sampled: else those that wait would count too. Root, or the right to trace, is needed.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def sampled(tools: Generator, server: Server, call: Call, options: argparse.Name
     tools.closed(call, callers=2, seconds=_WARM_SECONDS, watched=server.watched)
     command = [
         *(str(_py_spy(options.out)), "record", "--pid", str(server.watched.server), "--format"),
-        *("raw", "--rate", "500", "--duration", str(int(options.seconds)), "--output"),
+        *("raw", "--gil", "--rate", "250", "--duration", str(int(options.seconds)), "--output"),
         str(_raw(options.out)),
     ]
     sampling = threading.Thread(target=lambda: subprocess.run(command, check=True))

@@ -6,18 +6,20 @@ them is refused depends on data, and has tests of its own. Links let one answer 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import schemathesis
 from schemathesis import Case, HookContext
 
-FLOOR = "2024-05-14T00:00:00Z"
+FLOOR = os.environ.get("FUZZ_FLOOR", "")
 """What Redis answers begins before."""
-KNOWN = 3
-"""Customers 1 and 2 are known, 0 is not."""
 _TIMES = ("at", "tx_datetime")
-_WHOLE = ("customer_id", "terminal_id", "transaction_id", "reasons")
+_WHOLE = ("customer_id", "terminal_id", "transaction_id", "visit_id", "logins", "reasons")
+_BELOW = {"customer_id": 3, "logins": 100}
+"""Customers 1 and 2 are known, 0 is not; a rule of visits asks for fewer logins."""
 _MOST = 2**63 - 1
 _LINKED = ("/features", "/score")
 
@@ -25,7 +27,8 @@ _LINKED = ("/features", "/score")
 @schemathesis.hook
 def before_load_schema(_: HookContext, raw_schema: dict[str, Any]) -> None:
     """The entity of an answer is asked again, at the time of the answer."""
-    for path in _LINKED:
+    linked = [path for path in _LINKED if path in raw_schema["paths"]]
+    for path in linked:
         answer = raw_schema["paths"][path]["post"]["responses"]["200"]
         answer["links"] = {
             f"then_{other[1:]}": {
@@ -35,7 +38,7 @@ def before_load_schema(_: HookContext, raw_schema: dict[str, Any]) -> None:
                     "at": "$response.body#/timestamp",
                 },
             }
-            for other in _LINKED
+            for other in linked
         }
 
 
@@ -45,6 +48,9 @@ def before_call(_: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
     del kwargs
     if case.meta is None or case.meta.generation.mode.is_negative:
         return
+    case.path_parameters.update(
+        {name: _served(name, value) for name, value in case.path_parameters.items()}
+    )
     for node in _objects(case.body):
         node.update({name: _served(name, value) for name, value in node.items()})
 
@@ -52,12 +58,14 @@ def before_call(_: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
 def _served(name: str, value: Any) -> Any:
     if name in _TIMES and isinstance(value, str):
         return max(value, FLOOR)
+    if name == "seen_at" and isinstance(value, str):
+        return datetime.now(UTC).isoformat()
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     # to JSON Schema 1.0 is an integer; to a strict server it is none
     number = int(value) if name in _WHOLE else value
-    if name == "customer_id":
-        return number % KNOWN
+    if name in _BELOW:
+        return number % _BELOW[name]
     # FastAPI keeps bounds as floats: its document says more than it means
     return max(-_MOST, min(number, _MOST))
 

@@ -21,7 +21,7 @@ from feldspar.spec.types import ColumnType
 from feldspar.stores.events import StoredEvents
 from feldspar.stores.online import Cursor, KeyPart, Write
 from feldspar.stores.pushed import PushStore, Replacement, with_events
-from feldspar.stores.retain import Horizon, horizon_of
+from feldspar.stores.retain import Horizon, horizon_of, newest_rows
 from feldspar.stores.rows import PUSHED_BATCH, StoredRow, pack_rows, unpack_rows
 from feldspar.stores.tiles import value_layout
 from feldspar.times import EPOCH, duration_micros, from_micros
@@ -112,13 +112,18 @@ class PushedView:
         *,
         store: PushStore,
     ) -> None:
-        writes = []
+        # one value an entity: while the server merges a value it serves nobody else
+        held: dict[str, list[StoredRow]] = defaultdict(list)
         for key, entered in rows:
             row = self.row(entered)
             # what the ttl has ended is the newest at no T that is answered
             if not horizon.retention or row.event_time >= horizon.oldest:
-                value = pack_rows(self.layout, [row], epoch=cursor.epoch)
-                writes.append(Write(key, value, self._expires(row.event_time, cursor, store)))
+                held[key].append(row)
+        writes = []
+        for key, of_key in held.items():
+            value = pack_rows(self.layout, newest_rows(of_key, cursor.floor), epoch=cursor.epoch)
+            newest = max(row.event_time for row in of_key)
+            writes.append(Write(key, value, self._expires(newest, cursor, store)))
         if writes:
             store.write(writes, kind="row", floor=cursor.floor)
 
