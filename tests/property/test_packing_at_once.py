@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from feldspar.stores.retain import Horizon
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from feldspar.online.tasks import Packer
 from feldspar.spec.types import ColumnType
 from feldspar.stores.online import Cursor, OnlineSettings, OnlineStore
 from feldspar.stores.packing import Clocks, pack_each
+from feldspar.stores.retain import Horizon
 from feldspar.stores.rows import Layout, StoredRow, pack_rows
 
 CASES = int(os.environ.get("CASES", "200"))
