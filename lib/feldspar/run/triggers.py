@@ -39,7 +39,7 @@ class Triggers:
     @staticmethod
     def of(graph: Graph) -> Triggers:
         """Those that conf/ states, and of served logs; the first round takes all but ``apply``."""
-        stated = [
+        stated: list[tuple[_Kind | None, tuple[str, ...]]] = [
             (table.spec.trigger, (f"silver.{name}", f"history.{name}"))
             for name, table in graph.tables.items()
         ]
