@@ -9,7 +9,7 @@ import pytest
 from feldspar.errors import DefinitionError
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
-from feldspar.graph.observed import Observed, TableState
+from feldspar.graph.observed import Observed, SourceState, TableState, WaitingFile
 from feldspar.graph.plan import plan
 from feldspar.graph.steps import Status
 from feldspar.names import cursor
@@ -50,6 +50,22 @@ def test_the_first_round_takes_all_and_the_next_ones_wait(tmp_path: Path) -> Non
         {"silver.transactions", "history.transactions"},
         {},
     )
+
+
+def test_a_stream_takes_served_logs_every_five_minutes(tmp_path: Path) -> None:
+    found = graph(tmp_path)
+    triggers = Triggers.of(found)
+    triggers.note(["bronze.served_fraud"], 100.0)
+    waiting = {"served_fraud": SourceState((WaitingFile("a.parquet", 1, 1),))}
+    observed = Observed(sources=waiting)
+    [step] = [
+        one
+        for one in plan(found, observed, resting=triggers.resting(399.0)).steps
+        if one.name == "bronze.served_fraud"
+    ]
+
+    assert (step.status, step.reason) == (Status.OFF, "trigger: every 5m, due in 1s")
+    assert triggers.resting(400.0) == {}
 
 
 def test_a_round_that_did_nothing_of_it_starts_no_wait(tmp_path: Path) -> None:

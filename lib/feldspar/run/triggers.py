@@ -12,9 +12,12 @@ from datetime import timedelta
 from typing import Literal
 
 from feldspar.graph.graph import Graph
+from feldspar.names import served_table
 from feldspar.spec.definition import BY_APPLY
 from feldspar.times import format_duration, rough_duration
 
+LOG_EVERY = timedelta(minutes=5)
+"""How often a stream brings the logs of services to bronze at most."""
 _Kind = timedelta | Literal["apply"]
 
 
@@ -35,14 +38,16 @@ class Triggers:
 
     @staticmethod
     def of(graph: Graph) -> Triggers:
-        """Those that conf/ states; the first round takes all but what waits for ``apply``."""
-        stated = [
+        """Those that conf/ states, and of served logs; the first round takes all but ``apply``."""
+        stated: list[tuple[_Kind | None, tuple[str, ...]]] = [
             (table.spec.trigger, (f"silver.{name}", f"history.{name}"))
             for name, table in graph.tables.items()
         ]
         stated += [
             (view.trigger, (f"gold.{name}", f"online {name}")) for name, view in graph.views.items()
         ]
+        # answers wait in the inbox: nothing in Redis comes of them
+        stated += [(LOG_EVERY, (f"bronze.{served_table(name)}",)) for name in graph.services]
         return Triggers(tuple(_Rule(one, steps) for one, steps in stated if one is not None))
 
     def resting(self, now: float) -> Mapping[str, str]:

@@ -48,7 +48,7 @@ def ingest_steps(draft: Draft) -> Iterator[Step]:
 def _ingest_files(draft: Draft, name: str, source: FilesSource) -> Iterator[IngestStep]:
     loaded, listed = _loads(draft, name)
     state = draft.observed.sources.get(name, SourceState())
-    status, reason = _files(draft, source, state)
+    status, reason = draft.due(f"bronze.{name}", *_files(draft, source, state))
     step = IngestStep(
         f"bronze.{name}",
         status,
