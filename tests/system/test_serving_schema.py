@@ -81,7 +81,7 @@ def _fuzz(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{client.base_url}/openapi.json"),
         *("--checks", "all", "--mode", "all", "--seed", str(seed)),
         *("--max-examples", str(examples), "--continue-on-failure", "--no-color"),
-        *("--generation-database", "none"),
+        *("--generation-database", "none", "--request-timeout", "120"),
     ]
     variables = {
         **os.environ,
