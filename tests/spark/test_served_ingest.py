@@ -53,7 +53,7 @@ def append_alone(pipeline: Pipeline) -> None:
     """What a load does until it is stopped between its two commits."""
     step = step_of(pipeline)
     lake = pipeline.lake
-    readable, _ = probe_files(step.files, lake.storage)
+    readable, _ = probe_files(step.files, lake.storage, inbox="none")
     rows = together(read_files(pipeline.tables.spark, readable))
     rows = rows.withColumns(
         {

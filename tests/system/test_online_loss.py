@@ -14,7 +14,7 @@ import pytest
 
 from feldspar.errors import StoreError, UnreachableError
 from feldspar.spec.types import ColumnType
-from feldspar.stores.cursors import part_tags
+from feldspar.stores.cursors import Replication, part_tags
 from feldspar.stores.online import Cursor, OnlineSettings, OnlineStore, Patience, Write
 from feldspar.stores.rows import Layout, StoredRow, pack_rows
 from support.relay import Relay, relay
@@ -116,6 +116,17 @@ def test_a_restart_that_does_not_say_what_it_has_may_have_lost_values(tmp_path: 
 
     assert (found.cursor is None, found.after) == (False, None)
     assert "restarted or failed over since the last push" in found.lost
+
+
+@pytest.mark.parametrize("earlier", ["0ab0", "ab", "00ab", "ab00"])
+def test_an_id_with_zeros_at_its_ends_is_that_id(earlier: str) -> None:
+    info = {"master_replid": "cd", "master_repl_offset": 9, "master_replid2": earlier}
+
+    found = Replication.of({**info, "second_repl_offset": 10})
+
+    assert found is not None
+    assert found.has(f"run:{earlier}:9")
+    assert not found.has(f"run:{earlier}:10")
 
 
 def test_a_promoted_replica_that_had_it_all_goes_on(tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ pytestmark = pytest.mark.stack
 UNSCORED = {
     *("bronze.scoring_results", "silver.scoring_results"),
     *("gold.last_scoring", "online last_scoring"),
+    *("bronze.served_credit_scoring_service", "bronze.served_payment_fraud_service"),
 }
-"""What holds the scores that were answered: nobody has asked for one yet."""
+"""What holds the answers that were given: nobody has asked for one yet."""
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.py"))
 
 

@@ -54,7 +54,7 @@ def test_a_score_is_entered_when_the_process_has_ended(tmp_path: Path) -> None:
             answers = [client.post("/score", json=asked).json() for _ in range(3)]
             client.post("/score", json={**asked, "at": "2024-05-20T11:00:00Z"})
         with OnlineStore.of(place) as store:
-            value = store.get([store.key("customer", [1], view.name)])[0]
+            value = store.get([store.key("customer", [1], view.online_name)])[0]
 
     files = sorted(Path(Lake.of(place).inbox("scores")).rglob("*.jsonl"))
     rows = [

@@ -82,12 +82,13 @@ class Replication:
         """From INFO; None where the server keeps it to itself."""
         if "master_replid" not in info:
             return None
+        # zeros stand for none, and are read as a number
+        earlier = str(info.get("master_replid2", ""))
         return Replication(
             str(info.get("run_id", "")),
             str(info["master_replid"]),
             int(info["master_repl_offset"]),
-            # zeros stand for none, and are read as a number
-            str(info.get("master_replid2", "")).strip("0"),
+            earlier if earlier.strip("0") else "",
             int(info.get("second_repl_offset", -1)),
         )
 
