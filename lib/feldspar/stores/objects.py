@@ -225,18 +225,20 @@ def _write_through(target: Path, content: bytes) -> None:
     path = target.with_name(f".{uuid.uuid4().hex}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(path, target)
+        try:
+            with path.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(path, target)
+        finally:
+            path.unlink(missing_ok=True)
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
     except OSError as error:
-        path.unlink(missing_ok=True)
         text = f"cannot write to {target.parent}: {error.strerror}"
         raise StoreError(text, hint="check storage.root and the disk") from error
 
