@@ -7,19 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pandas as pd
 import pytest
 
 from feldspar.compute.scoring import answer_columns
-from feldspar.graph.graph import Graph
 from feldspar.serving.app import create_app
 from feldspar.serving.backend import Backend
-from feldspar.spec.environment import Environment
 from feldspar.stores.experiments import Experiments
 from feldspar.stores.online import OnlineStore
 from support.http import serving
@@ -27,52 +23,23 @@ from support.scoring import (
     DAY,
     NOON,
     Payment,
-    crown_champion,
     environment_with,
     put_features,
-    small_graph,
 )
-from support.valkey import Valkey, valkey
+from support.served_shop import EVENT, Shop, served_shop
+from support.valkey import valkey
 
 PAYMENTS = {
     1: [Payment(11, 10.0, 0.5), Payment(12, 30.0, 0.9), Payment(13, 50.0, 5)],
     2: [Payment(21, 7.0, 100)],
 }
-EVENT: dict[str, Any] = {
-    "transaction_id": 99,
-    "tx_datetime": "2024-05-20T12:00:00Z",
-    "customer_id": 1,
-    "terminal_id": 5,
-    "amount": 20.0,
-}
-
-
-@dataclass(frozen=True)
-class Shop:
-    graph: Graph
-    environment: Environment
-    server: Valkey
-    client: httpx.Client
-
-    def features(self, **body: Any) -> Any:
-        return self.client.post("/features", json=body)
-
-    def score(self, **body: Any) -> Any:
-        return self.client.post("/score", json=body)
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    folder = tmp_path_factory.mktemp("serving")
-    with valkey(folder / "valkey") as server:
-        graph = small_graph(folder)
-        environment = environment_with(folder, server.url, "shop")
-        for model in ("fraud", "lending"):
-            crown_champion(graph, environment, model)
-        with OnlineStore.of(environment) as store:
-            put_features(graph, store, PAYMENTS)
-        with serving(create_app(Backend(graph, environment))) as client:
-            yield Shop(graph, environment, server, client)
+    folder = tmp_path_factory.mktemp("shop")
+    with served_shop(folder, "shop", PAYMENTS) as found:
+        yield found
 
 
 def test_features_of_a_customer_by_the_data_clock(shop: Shop) -> None:

@@ -5,58 +5,35 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from feldspar.graph.graph import Graph
+from feldspar.names import online_name
 from feldspar.serving.app import create_app
 from feldspar.serving.backend import Backend
-from feldspar.spec.environment import Environment
+from feldspar.stores.cursors import Cursor
 from feldspar.stores.online import OnlineStore
+from feldspar.times import to_micros
 from support.http import serving
-from support.scoring import Payment, crown_champion, environment_with, put_features, small_graph
-from support.valkey import Valkey, valkey
+from support.scoring import NOON, Payment, crown_champion, environment_with, put_features
+from support.served_shop import EVENT, Shop, served_shop
+from support.valkey import valkey
 
 PAYMENTS = {
     number: [Payment(10 * number + 1, 7.0 * number, 0.5), Payment(10 * number + 2, 3.0, 4.0)]
     for number in range(1, 31)
 }
-EVENT: dict[str, Any] = {
-    "transaction_id": 9_999,
-    "tx_datetime": "2024-05-20T12:00:00Z",
-    "customer_id": 1,
-    "terminal_id": 5,
-    "amount": 20.0,
-}
-
-
-@dataclass(frozen=True)
-class Shop:
-    graph: Graph
-    environment: Environment
-    server: Valkey
-    client: httpx.Client
-
-    def post(self, path: str, **body: Any) -> httpx.Response:
-        return self.client.post(path, json=body)
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("batches")
-    with valkey(folder / "valkey") as server:
-        graph = small_graph(folder)
-        environment = environment_with(folder, server.url, "batches")
-        for model in ("fraud", "lending"):
-            crown_champion(graph, environment, model)
-        with OnlineStore.of(environment) as store:
-            put_features(graph, store, PAYMENTS)
-        with serving(create_app(Backend(graph, environment))) as client:
-            yield Shop(graph, environment, server, client)
+    with served_shop(folder, "batches", PAYMENTS) as found:
+        yield found
 
 
 def test_several_entities_are_what_each_is_alone(shop: Shop) -> None:
@@ -203,6 +180,19 @@ def test_while_redis_is_away_a_service_with_a_fallback_answers(shop: Shop, tmp_p
     assert "last_payment__last_amount" not in before["missing"]
     assert after["probability"] == before["probability"]
     assert away.json()["versions"] == {}
+
+
+def test_health_tells_a_view_that_another_definition_was_pushed_of(shop: Shop) -> None:
+    environment = shop.environment.model_copy(update={"namespace": "renamed"})
+    view = shop.graph.view("customer_spend")
+    noon = to_micros(NOON)
+    with OnlineStore.of(environment) as store:
+        other = Cursor(1, "another", 0, 1, noon, noon)
+        store.set_cursor(online_name(view.name, "another"), other, before=None)
+        with serving(create_app(Backend(shop.graph, environment))) as client:
+            found = client.get("/health").json()
+
+    assert found["views"] == {"customer_spend": "other definition", "last_payment": "not pushed"}
 
 
 def test_ready_says_which_model_is_absent(shop: Shop, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ class Fetched:
 
     Attributes:
         page: cursors and clock.
+        keys: of each question in turn, by view.
         values: key to packed value.
         away: why it brought nothing.
         unpacked: key to what was made of its value: an entity that is asked about a hundred times
@@ -89,6 +90,7 @@ class Fetched:
     """
 
     page: Page
+    keys: Sequence[Mapping[str, str]]
     values: Mapping[str, bytes | None]
     away: StoreError | None = None
     unpacked: dict[str, Any] = field(default_factory=dict)
@@ -128,7 +130,6 @@ class Backend:
             name: ServiceReader(service, self._events[name])
             for name, service in graph.services.items()
         }
-        self._models = {model.service.name: model for model in graph.models.values()}
         self._layouts = {name: value_layout(view) for name, view in graph.views.items()}
         self._clock: int | None = None
 
@@ -153,17 +154,18 @@ class Backend:
 
     def fetch(self, questions: Sequence[Question]) -> Fetched:
         """What Redis holds for a batch, in one round trip; waits for the socket."""
-        keys: dict[str, None] = {}
-        views: dict[str, None] = {}
-        for question in questions:
-            for view in self.graph.service(question.service).views:
-                keys[self._key(view, question.keys)] = None
-                views[view.online_name] = None
+        asked = [self.graph.service(question.service).views for question in questions]
+        keys = [
+            {view.name: self._key(view, question.keys) for view in views}
+            for question, views in zip(questions, asked, strict=True)
+        ]
+        names = list(dict.fromkeys(view.online_name for views in asked for view in views))
+        places = list(dict.fromkeys(key for of_one in keys for key in of_one.values()))
         try:
-            page = self.store.read(list(views), list(keys))
+            page = self.store.read(names, places)
         except StoreError as error:
-            return Fetched(_NOTHING, {}, away=error)
-        return Fetched(page, dict(zip(keys, page.values, strict=True)))
+            return Fetched(_NOTHING, keys, {}, away=error)
+        return Fetched(page, keys, dict(zip(places, page.values, strict=True)))
 
     def answer(self, questions: Sequence[Question], fetched: Fetched) -> list[Outcome]:
         """The answer to each question, or what is wrong with it."""
@@ -171,7 +173,7 @@ class Backend:
         groups: dict[tuple[str, bool], list[tuple[int, _Ready]]] = {}
         for place, question in enumerate(questions):
             try:
-                ready = self._ready(question, fetched)
+                ready = self._ready(question, fetched, fetched.keys[place])
             except FeldsparError as error:
                 outcomes[place] = error
                 continue
@@ -196,15 +198,15 @@ class Backend:
 
     def pushed(self) -> tuple[datetime | None, dict[str, bool]]:
         """The data clock, and for each pushed view whether it is of our definition."""
-        views = {view.online_name: view for view in self.graph.views.values()}
-        page = self.store.read(list(views), [])
+        # a definition has a name of its own in Redis: what others left is found by the plain name
         current = {
-            views[name].name: cursor.definition == value_fingerprint(views[name].definition)
-            for name, cursor in page.cursors.items()
+            name: state.definition == value_fingerprint(self.graph.view(name).definition)
+            for name, state in self.store.pushed(self.graph.views).items()
         }
-        return (None if page.clock is None else from_micros(page.clock)), current
+        clock = self.store.clock()
+        return (None if clock is None else from_micros(clock)), current
 
-    def _ready(self, question: Question, fetched: Fetched) -> _Ready:
+    def _ready(self, question: Question, fetched: Fetched, keys: Mapping[str, str]) -> _Ready:
         """What the reader needs for one question.
 
         Raises:
@@ -217,7 +219,7 @@ class Backend:
         if question.scored:
             self._champion(service.name)
         try:
-            return self._stored(question, service, fetched)
+            return self._stored(question, service, fetched, keys)
         except StoreError:
             if service.fallback is None:
                 raise
@@ -225,7 +227,9 @@ class Backend:
             asked = Asked(question.values, nothing, self._time(question, self._clock))
             return _Ready(question, asked, {}, degraded=True)
 
-    def _stored(self, question: Question, service: Service, fetched: Fetched) -> _Ready:
+    def _stored(
+        self, question: Question, service: Service, fetched: Fetched, keys: Mapping[str, str]
+    ) -> _Ready:
         if fetched.away is not None:
             raise fetched.away
         if fetched.page.clock is not None:
@@ -234,7 +238,7 @@ class Backend:
         _check_pushed(fetched.page, service, at)
         stored, stamps = {}, {}
         for view in service.views:
-            key = self._key(view, question.keys)
+            key = keys[view.name]
             value = fetched.values[key]
             if value is not None and key not in fetched.unpacked:
                 fetched.unpacked[key] = unpack(self._layouts[view.name], value)
@@ -298,7 +302,7 @@ class Backend:
             )
 
     def _champion(self, service: str) -> tuple[Model, Champion]:
-        model = self._models.get(service) or self.graph.model_of(service)
+        model = self.graph.model_of(service)
         champion = self.champions.get(model.name)
         if champion is None:
             raise StoreError(

@@ -202,7 +202,7 @@ def questions(request: Request, service: Service, *, scored: bool) -> list[Quest
             asked.question(service, {key: getattr(one, key) for key in service.keys})
             for one in rows
         ]
-    events = [getattr(request, "event")] if several is None else several  # noqa: B009
+    events = [_columns(request)["event"]] if several is None else several
     return [asked.question(service, _columns(one)) for one in events]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
@@ -26,7 +25,7 @@ from feldspar.compute.windows.tiles import TiledFold
 from feldspar.graph.tiling import tiling
 from feldspar.graph.view import PlainView, Service, View, WindowedView
 from feldspar.names import feature_column
-from feldspar.times import MICROSECOND, duration_micros
+from feldspar.times import duration_micros
 
 State = Literal["fresh", "missing", "expired"]
 
@@ -103,14 +102,6 @@ class Answer:
     stale: tuple[str, ...]
     newest: Mapping[str, int | None]
     t: int
-
-    @property
-    def ages(self) -> dict[str, timedelta | None]:
-        """View to the age of what counted at T; None where nothing did."""
-        return {
-            name: None if one is None else (self.t - one) * MICROSECOND
-            for name, one in self.newest.items()
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,14 +201,6 @@ class ServiceReader:
         self._names = [one.name for one in service.outputs]
         self._views = [one.reference.partition(".")[0] for one in service.outputs]
         self._complete = Completer(service)
-
-    def answer(self, request: Mapping[str, Any], stored: Mapping[str, Any], t: int) -> Answer:
-        """All features at ``t`` (microseconds) for one request; see ``Asked``.
-
-        Raises:
-            HookError: an on-demand function failed.
-        """
-        return self.answers([Asked(request, stored, t)]).each[0]
 
     def answers(self, asked: Sequence[Asked]) -> Answers:
         """All features for n requests; each is what it would be alone.

@@ -10,11 +10,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from feldspar.errors import TableNotFoundError
-from feldspar.stores.tables import log, records
-from feldspar.stores.tables.again import again
+from feldspar.stores.tables import records
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import Txn
 from feldspar.times import to_micros
@@ -93,17 +90,9 @@ def append(lake: Lake, rows: Sequence[AuditRow]) -> None:
         records.append(lake, TABLE, dicts, schema=SCHEMA, txn=txn, kept=NAMES_KEPT)
 
 
-@again
 def newest(lake: Lake) -> tuple[AuditRow, ...]:
     """The rows of each service's last audit; looked for in the newest files alone."""
-    try:
-        table = log.open_table(lake, records.LAYER, TABLE)
-    except TableNotFoundError:
-        return ()
-    files = pa.table(table.get_add_actions(flatten=True))
-    starts = sorted(files["min.audited_at"].to_pylist(), reverse=True)[:LOOKED_BACK]
-    recent = pc.field("audited_at") >= pa.scalar(starts[-1], records.INSTANT)
-    found = table.to_pyarrow_dataset().to_table(filter=recent).select(SCHEMA.names).to_pylist()
+    found = records.newest(lake, TABLE, SCHEMA, by="audited_at", files=LOOKED_BACK)
     rows = [AuditRow(**row) for row in found]
-    last = {row.service: row.audited_at for row in sorted(rows, key=lambda one: one.audited_at)}
+    last = {row.service: row.audited_at for row in rows}
     return tuple(row for row in rows if row.audited_at == last[row.service])

@@ -39,7 +39,8 @@ class Lake:
 
     def inbox(self, source: str) -> str:
         """The folder that rows pushed to a source wait in, as files of JSON lines."""
-        return f"{self.storage.root.rstrip('/')}/{self.namespace}/inbox/{source}"
+        # beside ``names.SERVED_INBOX``: a source may be called "served"
+        return self.uri("inbox", f"pushed/{source}")
 
     def native_uri(self, layer: str, name: str) -> str:
         """The same folder for readers without a JVM (``s3://`` or a local path)."""

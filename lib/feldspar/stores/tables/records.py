@@ -11,14 +11,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from threading import Lock
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from feldspar.errors import TableNotFoundError, UnreachableError
 from feldspar.stores.tables import epochs, log
-from feldspar.stores.tables.again import until_written
+from feldspar.stores.tables.again import again, until_written
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import NOTE, Txn
 from feldspar.stores.tables.tiers import merge_of
@@ -112,6 +114,31 @@ def append_noted(
         version = log.noted(lake, LAYER, name, note=note).version
         _compact(lake, name)
         return version
+
+
+@again
+def newest(
+    lake: Lake, name: str, schema: pa.Schema, *, by: str, files: int
+) -> list[dict[str, Any]]:
+    """Rows of ``ops.<name>`` in the order of a time, the newest last; none where it is not there.
+
+    Args:
+        lake: where the table lies.
+        name: of the table.
+        schema: columns that are read.
+        by: the time.
+        files: the newest ones, in which rows are looked for: the table grows for ever.
+    """
+    try:
+        table = log.open_table(lake, LAYER, name)
+    except TableNotFoundError:
+        return []
+    held = pa.table(table.get_add_actions(flatten=True))
+    starts = sorted(held[f"min.{by}"].to_pylist(), reverse=True)[:files]
+    recent = pc.field(by) >= pa.scalar(starts[-1], INSTANT)
+    rows = table.to_pyarrow_dataset().to_table(filter=recent).sort_by(by)
+    found: list[dict[str, Any]] = rows.select(schema.names).to_pylist()
+    return found
 
 
 def _compact(lake: Lake, name: str) -> None:

@@ -12,11 +12,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from feldspar.errors import TableNotFoundError
-from feldspar.stores.tables import log, records
-from feldspar.stores.tables.again import again
+from feldspar.stores.tables import records
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import Txn
 
@@ -99,16 +96,7 @@ def append(lake: Lake, rows: Sequence[StepRow]) -> None:
     records.append(lake, TABLE, dicts, schema=SCHEMA, txn=txn, kept=NAMES_KEPT)
 
 
-@again
 def newest(lake: Lake) -> dict[str, StepRow]:
     """The last run of each step, by the step's name; looked for in the newest files alone."""
-    try:
-        table = log.open_table(lake, records.LAYER, TABLE)
-    except TableNotFoundError:
-        return {}
-    files = pa.table(table.get_add_actions(flatten=True))
-    starts = sorted(files["min.started_at"].to_pylist(), reverse=True)[:LOOKED_BACK]
-    recent = pc.field("started_at") >= pa.scalar(starts[-1], records.INSTANT)
-    found = table.to_pyarrow_dataset().to_table(filter=recent)
-    rows = found.sort_by("started_at").select(SCHEMA.names).to_pylist()
-    return {row["step"]: StepRow(**row) for row in rows}
+    found = records.newest(lake, TABLE, SCHEMA, by="started_at", files=LOOKED_BACK)
+    return {row["step"]: StepRow(**row) for row in found}
