@@ -18,6 +18,7 @@ SERVING = [
     "redis>=5.2,<9",
     "scikit-learn==1.9.*",
     "skops>=0.13",
+    "treelite>=4.8,<5",
     "uvicorn>=0.34",
     "uvloop>=0.21",
 ]
@@ -31,6 +32,7 @@ EXTRAS = {
         "redis>=5.2,<9",
         "scikit-learn==1.9.*",
         "skops>=0.13",
+        "treelite>=4.8,<5",
     ],
     "quality": ["great-expectations==1.24.*"],
     "serving": SERVING,

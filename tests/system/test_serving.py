@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import pytest
 
 from feldspar.compute.scoring import answer_columns
@@ -96,11 +96,11 @@ def test_a_score_is_what_the_champion_says_of_the_served_features(shop: Shop) ->
     champion = Experiments.of(shop.environment).champion("lending")
     assert champion is not None
     features = shop.features(customer_id=1).json()["features"]
-    row = [[features[name] for name in champion.inputs]]
+    row = np.array([[features[name] for name in champion.inputs]], dtype=np.float64)
 
     answer = shop.score(customer_id=1).json()
 
-    wanted = champion.estimator.predict_proba(pd.DataFrame(row, columns=champion.inputs))[:, 1]
+    wanted = champion.estimator.predict_proba(row)[:, 1]
     expected = {name: one[0] for name, one in answer_columns("credit_score", wanted).items()}
     assert answer["probability"] == pytest.approx(expected["probability"], abs=1e-12)
     assert answer["credit_score"] == expected["credit_score"]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 import pytest
 
 from feldspar.compute.scoring import answer_columns
@@ -92,7 +92,7 @@ def test_it_loads_the_champion_and_scores(python: Path, stack: LocalStack, tmp_p
     assert answer.status_code == 200, log.read_text(encoding="utf-8")
     champion = Experiments.of(environment).champion("lending")
     assert champion is not None
-    row = pd.DataFrame([[features[name] for name in champion.inputs]], columns=champion.inputs)
+    row = np.array([[features[name] for name in champion.inputs]], dtype=np.float64)
     wanted = answer_columns("credit_score", champion.estimator.predict_proba(row)[:, 1])
     assert answer.json()["probability"] == pytest.approx(wanted["probability"][0], abs=1e-12)
     assert answer.json()["credit_score"] == wanted["credit_score"][0]

@@ -53,7 +53,8 @@ def test_a_model_comes_back_and_answers_the_same(
     fitted = learners.fit(learner, learners.first(learner), rows, seed=7)
     assert champion is not None
     np.testing.assert_array_equal(
-        probabilities(champion.estimator, rows.features), probabilities(fitted, rows.features)
+        probabilities(champion.estimator, rows.features.to_numpy()),
+        probabilities(fitted, rows.features),
     )
 
 

@@ -60,7 +60,7 @@ def test_models_read_numbers_with_missing_values_as_nan() -> None:
 
     rows = model_input(table, ["count", "flag"])
 
-    np.testing.assert_array_equal(rows.to_numpy(), [[np.nan, 1.0], [3.0, np.nan]])
+    np.testing.assert_array_equal(rows, [[np.nan, 1.0], [3.0, np.nan]])
 
 
 def test_text_is_refused_with_the_features_name() -> None:

@@ -189,7 +189,8 @@ def test_the_oldest_go_too_when_they_are_columns_already(tmp_path: Path) -> None
 def test_an_answer_that_is_no_row_stops_no_other(tmp_path: Path) -> None:
     graph, environment = project(tmp_path)
     log = ServedLog(graph, environment)
-    wrong = record(2)._replace(features={"customer_spend__count_1d": "many"})
+    wrong = record(2)
+    wrong = wrong._replace(features=("many", *wrong.features[1:]))
     log.add([record(1), wrong, record(3)])
 
     log.close()
@@ -213,7 +214,7 @@ log = ServedLog(graph, environment)
 for number in count():
     now = to_micros(utc_now())
     log.add([record(number)._replace(served_at=now)])
-    print(now, flush=True)
+    print(to_micros(utc_now()), flush=True)
     sys.stdin.readline()
 """
 

@@ -14,7 +14,6 @@ from typing import Any, Literal, Protocol, assert_never
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 from threadpoolctl import ThreadpoolController
 
@@ -31,8 +30,8 @@ LOW_RISK_ABOVE, MEDIUM_RISK_ABOVE = 700, 600
 class Classifier(Protocol):
     """A fitted model of two classes, scikit-learn's way."""
 
-    def predict_proba(self, rows: pd.DataFrame, /) -> npt.NDArray[Any]:
-        """Shape (n, 2): P(not label), P(label)."""
+    def predict_proba(self, rows: Any, /) -> npt.NDArray[Any]:
+        """Shape (n, 2): P(not label), P(label); of a frame or a matrix, as it was fitted."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,8 @@ def answer_columns(kind: AnswerKind, probability: Doubles) -> dict[str, npt.NDAr
             assert_never(kind)
 
 
-def model_input(features: pa.Table, names: Sequence[str]) -> pd.DataFrame:
-    """The columns a model reads, in its order, as float64; null is NaN, true is 1.
+def model_input(features: pa.Table, names: Sequence[str]) -> Doubles:
+    """The columns a model reads, in its order, shape (n, inputs); null is NaN, true is 1.
 
     Args:
         features: at least the columns ``names``, any other column is ignored.
@@ -119,25 +118,30 @@ def model_input(features: pa.Table, names: Sequence[str]) -> pd.DataFrame:
     Raises:
         EngineError: a column is absent or is not a number.
     """
-    # one block of memory: a frame made of columns copies each of them apart, 20 us a column
-    matrix = np.empty((features.num_rows, len(names)), dtype=np.float64)
-    for place, name in enumerate(names):
-        column = find(features, name)
-        if not _is_number(column.type):
-            text = f"feature {name!r} is {column.type}; models take numbers and yes/no"
+    for name in names:
+        find(features, name)
+    chosen = features.select(names)
+    for place, field in enumerate(chosen.schema):
+        if pa.types.is_boolean(field.type) or pa.types.is_null(field.type):
+            numbers = chosen.column(place).cast(pa.float64())
+            chosen = chosen.set_column(place, field.name, numbers)
+        elif not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
+            text = f"feature {field.name!r} is {field.type}; models take numbers and yes/no"
             raise EngineError(text, hint="derive a number from it in conf/views")
-        if pa.types.is_boolean(column.type):
-            column = column.cast(pa.int8())
-        if column.type != pa.float64():
-            column = column.cast(pa.float64(), safe=False)
-        matrix[:, place] = column.to_numpy()
-    return pd.DataFrame(matrix, columns=list(names))
+    if not chosen.num_rows:
+        return np.empty((0, len(names)))
+    parts = [one.to_tensor(null_to_nan=True).to_numpy() for one in chosen.to_batches()]
+    return np.concatenate(parts).astype(np.float64, copy=False)
 
 
-def probabilities(estimator: Classifier, rows: pd.DataFrame) -> Doubles:
+def probabilities(estimator: Classifier, rows: Any) -> Doubles:
     """P(label) of each row, shape (n,); one row alone and the same row among many agree.
 
     The last bits of a matrix product depend on how many rows it has: twelve digits are kept.
+
+    Args:
+        estimator: fitted.
+        rows: shape (n, inputs): a frame where it was fitted on one, a matrix for a champion.
     """
     if len(rows) == 0:
         return np.empty(0, dtype=np.float64)
@@ -159,8 +163,3 @@ def one_thread() -> AbstractContextManager[object]:
 def _thread_pools() -> ThreadpoolController:
     """Looking for the libraries costs a millisecond: once."""
     return ThreadpoolController()
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    checks = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
-    return any(check(kind) for check in checks)

@@ -7,11 +7,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
-import pandas as pd
+import numpy as np
 
 from feldspar.compute.scoring import probabilities
+from feldspar.compute.trees import compiled
 from feldspar.errors import FeldsparError, StoreError
 from feldspar.graph.graph import Graph, Model
 from feldspar.stores.experiments import Champion, Experiments
@@ -92,10 +94,10 @@ class Champions:
         if found is None:
             return
         _check_inputs(self._graph.model(name), found)
-        nothing = {column: [float("nan")] for column in found.inputs}
-        probabilities(found.estimator, pd.DataFrame(nothing))
+        ready = replace(found, estimator=compiled(found.estimator))
+        probabilities(ready.estimator, np.full((1, len(found.inputs)), np.nan))
         # one assignment: a request sees the old one or the new one
-        self._loaded = MappingProxyType({**self._loaded, name: found})
+        self._loaded = MappingProxyType({**self._loaded, name: ready})
 
 
 def _check_inputs(model: Model, champion: Champion) -> None:

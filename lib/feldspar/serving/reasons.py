@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from feldspar.compute.columns import Doubles
 from feldspar.compute.scoring import probabilities
@@ -41,7 +40,7 @@ class Reason:
 
 
 def reasons(
-    champion: Champion, rows: pd.DataFrame, probability: Doubles, *, most: Sequence[int]
+    champion: Champion, rows: Doubles, probability: Doubles, *, most: Sequence[int]
 ) -> list[tuple[Reason, ...]]:
     """The features that moved each score most, the strongest first.
 
@@ -54,24 +53,21 @@ def reasons(
     if not any(most):
         return [()] * len(rows)
     return [
-        _of(champion, rows.iloc[place : place + 1], float(probability[place]), wanted)
-        if wanted
-        else ()
+        _of(champion, rows[place], float(probability[place]), wanted) if wanted else ()
         for place, wanted in enumerate(most)
     ]
 
 
-def _of(champion: Champion, row: pd.DataFrame, p: float, most: int) -> tuple[Reason, ...]:
-    values = row.to_numpy()[0]
+def _of(champion: Champion, values: Doubles, p: float, most: int) -> tuple[Reason, ...]:
     known = np.flatnonzero(~np.isnan(values))
     if not len(known):
         return ()
     without = np.tile(values, (len(known), 1))
     without[np.arange(len(known)), known] = np.nan
-    moved = p - probabilities(champion.estimator, pd.DataFrame(without, columns=row.columns))
+    moved = p - probabilities(champion.estimator, without)
     strongest = np.argsort(-np.abs(moved), kind="stable")[:most]
     return tuple(
-        Reason(str(row.columns[known[place]]), float(values[known[place]]), float(moved[place]))
+        Reason(champion.inputs[known[place]], float(values[known[place]]), float(moved[place]))
         for place in strongest
         if moved[place] != 0.0
     )

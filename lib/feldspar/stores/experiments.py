@@ -100,7 +100,7 @@ class Champion:
     Attributes:
         name: name in conf/models.
         version: version in the registry.
-        estimator: the scikit-learn classifier, ready to use.
+        estimator: the scikit-learn classifier, ready to use; takes a matrix, shape (n, inputs).
         inputs: feature columns it reads, in order.
         metrics: those of its training run.
         cut: clock of its training, UTC microseconds.
@@ -208,7 +208,7 @@ class Experiments:
             name=model,
             version=str(found.version),
             estimator=estimator,
-            inputs=tuple(str(column) for column in estimator.feature_names_in_),
+            inputs=_inputs(estimator),
             metrics=metrics,
             cut=int(found.tags.get(CUT, "0")),
             definition=found.tags.get(DEFINITION, ""),
@@ -333,6 +333,18 @@ def _log_model(record: TrainingRecord, name: str) -> Any:
         serialization_format="skops",
         skops_trusted_types=_TRUSTED,
     )
+
+
+def _inputs(estimator: Any) -> tuple[str, ...]:
+    """The columns that it was fitted on; from now on it takes a matrix of them.
+
+    Whoever asks it puts them in order by these names. Scikit-learn's comparison of a frame's names
+    and types, at each call and in each step, costs more than two hundred trees.
+    """
+    names = tuple(str(column) for column in estimator.feature_names_in_)
+    for one in (estimator, *(step for _, step in getattr(estimator, "steps", ()))):
+        vars(one).pop("feature_names_in_", None)
+    return names
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -131,9 +132,10 @@ def as_sample(rows: pa.Table, model: Model) -> Sample:
         EngineError: a feature is no number.
     """
     ordered = rows.sort_by(EVENT_TIME)
+    names = [one.name for one in model.service.outputs]
     card = model.spec.card_column
     return Sample(
-        features=model_input(ordered, [one.name for one in model.service.outputs]),
+        features=pd.DataFrame(model_input(ordered, names), columns=names),
         label=np.asarray(find(ordered, LABEL).to_numpy(), dtype=np.bool_),
         weight=np.asarray(find(ordered, WEIGHT).to_numpy(), dtype=np.float64),
         time=instants(ordered, EVENT_TIME),

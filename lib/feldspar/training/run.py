@@ -171,5 +171,5 @@ def _incumbent(champion: Champion, model: Model, test: Sample) -> Incumbent:
     lacks = tuple(name for name in champion.inputs if name not in test.features.columns)
     if lacks:
         return Incumbent(champion.version, None, lacks)
-    scores = probabilities(champion.estimator, test.features[list(champion.inputs)])
+    scores = probabilities(champion.estimator, test.features[list(champion.inputs)].to_numpy())
     return Incumbent(champion.version, metric_of(model.spec.optimise, test, scores))

@@ -20,6 +20,7 @@ from pyspark.sql.types import DataType, DoubleType, LongType, StringType, Struct
 from feldspar.compute.answers import Answers
 from feldspar.compute.scoring import AnswerKind, answer_columns, model_input, probabilities
 from feldspar.compute.services.batch import SpineColumns
+from feldspar.compute.trees import compiled
 from feldspar.errors import InputError, StoreError
 from feldspar.graph.graph import Model, Table
 from feldspar.stores.experiments import Champion, Experiments
@@ -110,7 +111,7 @@ def score_spine(
     kept = [spine.schema[name] for name in spine.columns]
     added = [StructField(name, _TYPES[name]) for name in names]
     schema = StructType([*kept, *added])
-    shared = tables.spark.sparkContext.broadcast(champion.estimator)
+    shared = tables.spark.sparkContext.broadcast(compiled(champion.estimator))
     task = _Answer(shared, model.spec.answer, champion.inputs, champion.version, schema)
     scored = Scored(model.name, champion.version, manifest.spine_rows, manifest)
     return featured.then(task, schema), scored
