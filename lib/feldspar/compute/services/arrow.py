@@ -49,6 +49,7 @@ class Completer:
         self._computations = service.computations
         self._types = reference_types(service)
         self._defaults = plain_defaults(service.views)
+        self.adds_nothing = not self._computations and not self._defaults
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """See ``complete``."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
@@ -25,9 +26,18 @@ from feldspar.compute.windows.tiles import TiledFold
 from feldspar.graph.tiling import tiling
 from feldspar.graph.view import PlainView, Service, View, WindowedView
 from feldspar.names import feature_column
+from feldspar.spec.types import ColumnType
 from feldspar.times import duration_micros
 
 State = Literal["fresh", "missing", "expired"]
+_PLAIN: Mapping[ColumnType, Callable[[Any], Any]] = {
+    ColumnType.BOOLEAN: bool,
+    ColumnType.INT: int,
+    ColumnType.BIGINT: int,
+    ColumnType.DOUBLE: float,
+    ColumnType.STRING: str,
+}
+"""Types whose values are held as they are answered; an instant is held as a number."""
 
 
 class PackedRow(Protocol):
@@ -109,12 +119,17 @@ class Answers:
     """The features of n requests.
 
     Attributes:
-        table: n rows with all columns that a model may read.
         each: the answer to each request, in order.
+        make_table: makes ``table``.
     """
 
-    table: pa.Table
     each: tuple[Answer, ...]
+    make_table: Callable[[], pa.Table]
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """Rows with all columns that a model may read, shape (n,); made where one reads them."""
+        return self.make_table()
 
 
 def read_plain(view: PlainView, rows: Sequence[PackedRow], t: int) -> Reading:
@@ -201,6 +216,9 @@ class ServiceReader:
         self._names = [one.name for one in service.outputs]
         self._views = [one.reference.partition(".")[0] for one in service.outputs]
         self._complete = Completer(service)
+        types = [one.type for one in service.outputs]
+        self._as_held = self._complete.adds_nothing and all(one in _PLAIN for one in types)
+        self._plain = [_PLAIN.get(one, str) for one in types]
 
     def answers(self, asked: Sequence[Asked]) -> Answers:
         """All features for n requests; each is what it would be alone.
@@ -211,11 +229,23 @@ class ServiceReader:
         readings = [
             {view.name: self._read(view, one) for view in self.service.views} for one in asked
         ]
+        if self._as_held:
+            each = map(self._answer, asked, readings, map(self._held, readings))
+            return Answers(tuple(each), partial(self._table, asked, readings))
         table = self._complete(self._table(asked, readings))
         columns = [table.column(name).to_pylist() for name in self._names]
-        rows = zip(*columns, strict=True) if columns else [()] * len(asked)
-        each = map(self._answer, asked, readings, rows)
-        return Answers(table, tuple(each))
+        each = map(self._answer, asked, readings, zip(*columns, strict=True))
+        return Answers(tuple(each), lambda: table)
+
+    def _held(self, readings: Mapping[str, Reading]) -> list[Any]:
+        """The outputs of one request, where all of them are stored features."""
+        found = (
+            readings[view].values[name] for view, name in zip(self._views, self._names, strict=True)
+        )
+        return [
+            None if value is None else plain(value)
+            for plain, value in zip(self._plain, found, strict=True)
+        ]
 
     def _answer(
         self, asked: Asked, readings: Mapping[str, Reading], values: Sequence[Any]
