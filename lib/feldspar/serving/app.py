@@ -23,7 +23,7 @@ from feldspar.serving.requests import BATCH_ROWS
 from feldspar.serving.routes_push import add_push_routes
 from feldspar.serving.routes_services import add_services
 from feldspar.serving.routes_standing import add_standing
-from feldspar.serving.routing import refusal_of, refused
+from feldspar.serving.routing import StraightToBodyRoutes, refusal_of, refused
 from feldspar.serving.served import ServedLog
 from feldspar.serving.served_metrics import ServedLogCollector
 
@@ -74,6 +74,7 @@ def create_app(backend: Backend, *, warm: Callable[[], None] = _nothing) -> Fast
     add_push_routes(app, pushing, backend.environment.serving.limits)
     add_standing(app, backend, metrics)
     environment = backend.environment
+    app.add_middleware(StraightToBodyRoutes, routes=app.routes, refuse=_refuse)
     app.add_middleware(Guard, spec=environment.serving, folder=environment.folder)
     app.add_middleware(Measured, metrics=metrics)
     return app
