@@ -100,6 +100,12 @@ BATCHES ?= 2000
 care: setup ## write BATCHES small batches; how many files, bytes rewritten, time of a scan (2000: half an hour)
 	BATCHES=$(BATCHES) $(BIN)/python -m pytest -s tests/spark/test_care_long.py
 
+ANSWERS ?= 100000
+ORACLE ?= 10000
+.PHONY: audited
+audited: setup ## audit ANSWERS answers under late data, replays and restarts, ORACLE of them by the oracle (ten minutes)
+	ANSWERS=$(ANSWERS) ORACLE=$(ORACLE) $(BIN)/python -m pytest -s tests/spark/test_audit_long.py
+
 .PHONY: check
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check .
