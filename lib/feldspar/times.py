@@ -74,6 +74,21 @@ def parse_instant(text: str) -> datetime:
         raise UsageError(f"{text!r} is outside the years 1 to 9999 of UTC") from error
 
 
+def parse_since(text: str, now: datetime) -> datetime:
+    """An ISO 8601 instant, or a length of time before now.
+
+    >>> parse_since("24h", datetime(2018, 8, 9, tzinfo=UTC)).isoformat()
+    '2018-08-08T00:00:00+00:00'
+    """
+    if _DURATION.match(text.strip()):
+        return now - parse_duration(text)
+    try:
+        return parse_instant(text)
+    except UsageError as error:
+        hint = error.hint or "write e.g. 24h or 2026-01-31T00:00:00Z"
+        raise UsageError(error.message, hint=hint) from error
+
+
 def to_micros(instant: datetime) -> int:
     """Microseconds since the epoch, exact."""
     if instant.tzinfo is None:

@@ -20,7 +20,7 @@ from feldspar.errors import UsageError
 from feldspar.graph.steps import VERBS as STEP_VERBS
 from feldspar.launch.submit import submit_command, submit_variables
 from feldspar.names import set_name
-from feldspar.times import parse_duration, parse_instant
+from feldspar.times import parse_duration, parse_instant, parse_since, utc_now
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
     "quarantine replay": (
         Option("table", "a table of conf/tables", metavar="TABLE"),
         Option("--rule", "only rows with this reason, e.g. amount:between", "RULE"),
-        Option("--since", "only rows that came since then, e.g. 2026-01-31T00:00:00Z", "TIME"),
+        Option("--since", "only rows that came since then: 24h, 2026-01-31T00:00:00Z", "TIME"),
         Option("--dry-run", "only say what would be accepted", flag=True),
     ),
     "audit": (
         Option("--service", "a service of conf/services (default: all that answered)", "SERVICE"),
-        Option("--since", "only answers given since then, e.g. 2026-01-31T00:00:00Z", "TIME"),
+        Option("--since", "only answers given since then: 24h, 2026-01-31T00:00:00Z", "TIME"),
         Option("--until", "only answers given before then", "TIME"),
         Option("--sample", "at most so many answers, chosen by their ids", "N"),
     ),
@@ -249,6 +249,10 @@ def _check_folder(file: str) -> None:
         raise UsageError(f"{folder} is not there: {file} cannot be written", hint="make the folder")
 
 
+def _check_since(text: str) -> None:
+    parse_since(text, utc_now())
+
+
 def _check(arguments: Arguments, project: Project) -> None:
     """Whatever can be wrong without Spark."""
     graph = project.graph()
@@ -256,8 +260,8 @@ def _check(arguments: Arguments, project: Project) -> None:
         "service": graph.service,
         "table": graph.table,
         "at": parse_instant,
-        "since": parse_instant,
-        "until": parse_instant,
+        "since": _check_since,
+        "until": _check_since,
         "sample": _check_number,
         "every": parse_duration,
         "stuck_after": _check_bound,

@@ -31,7 +31,14 @@ from feldspar.run.stream import stream as keep_up
 from feldspar.run.warm import start_workers
 from feldspar.run.workplace import Workplace
 from feldspar.stores.deployed import observe
-from feldspar.times import from_micros, parse_duration, parse_instant, to_micros, utc_now
+from feldspar.times import (
+    from_micros,
+    parse_duration,
+    parse_instant,
+    parse_since,
+    to_micros,
+    utc_now,
+)
 from feldspar.training.differences import difference
 from feldspar.training.extend import extend_training_set
 from feldspar.training.published import compare_with_published
@@ -174,7 +181,7 @@ def audit(
     if not names:
         text = "nothing of what services answered is in bronze yet"
         raise UsageError(text, hint="feldspar serve answers; feldspar ingest brings it to bronze")
-    first, last = (None if one is None else parse_instant(one) for one in (since, until))
+    first, last = (None if one is None else parse_since(one, utc_now()) for one in (since, until))
     chosen = ChosenAnswers(first, last, sample)
     found = audit_services(work, names, chosen=chosen)
     return {
@@ -189,7 +196,7 @@ def replay(
 ) -> Answer:
     """Judges refused rows of a table again; a trial only says what would come of it."""
     found = work.graph.table(table)
-    chosen = Chosen(reason, None if since is None else parse_instant(since))
+    chosen = Chosen(reason, None if since is None else parse_since(since, utc_now()))
     if is_trial:
         result = judge_again(found, chosen, tables=work.tables, now=utc_now())
     else:
