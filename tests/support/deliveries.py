@@ -161,7 +161,7 @@ class _Making:
     def corrections(self, paid: list[Arrival]) -> Iterator[Payment]:
         """Of payments that were not refused: another amount, customer or time."""
         for one in paid:
-            if one.counts == one.sent and self.random.random() < CORRECTED:
+            if one.known == one.payment.received and self.random.random() < CORRECTED:
                 yield self._corrected(one.payment)
 
     def _corrected(self, payment: Payment) -> Payment:

@@ -6,13 +6,16 @@ thing goes wrong: Redis comes back as it was before the push, or whole, or empty
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import SparkSession
+from redis import Redis
 
 from feldspar.errors import FeldsparError, StoreError
 from feldspar.graph.plan import plan
@@ -43,8 +46,8 @@ from support.valkey import Valkey, valkey
 SERVICES = ("fraud", "lending")
 TABLE = "tables/transactions.yaml"
 DELAYED = f"serving_delay: {SERVING_DELAY // HOUR}h\n"
-MOMENT = 0.05
-BATCHES_A_PUSH = 40
+MOMENT = 0.005
+BATCHES = 8
 Answers = Sequence[Outcome]
 
 
@@ -215,14 +218,18 @@ class Disturbed:
         self.ask(asked.ahead)
 
     def _ask_while_pushing(self, questions: Sequence[Question]) -> None:
-        """Batches spread over the push; what is left after it is asked then."""
-        size = max(1, min(BATCH_ROWS, len(questions) // BATCHES_A_PUSH))
-        with ThreadPoolExecutor(1) as pool:
-            pushing = pool.submit(self.push)
-            for batch in _batches(questions, size):
-                self.ask(batch)
-                wait([pushing], timeout=MOMENT)
+        """A batch each time that Redis has got more of the push; the others are asked after it."""
+        waiting = deque(_batches(questions, max(1, min(BATCH_ROWS, len(questions) // BATCHES))))
+        with ThreadPoolExecutor(1) as pool, self.server.client() as redis:
+            seen, pushing = _writes(redis), pool.submit(self.push)
+            while waiting and not wait([pushing], timeout=MOMENT).done:
+                now = _writes(redis)
+                if now != seen:
+                    self.ask(waiting.popleft())
+                seen = now
             pushing.result()
+        for batch in waiting:
+            self.ask(batch)
 
     def _ask_in_vain(self, questions: Sequence[Question]) -> None:
         """One batch that Redis has no answers to."""
@@ -254,6 +261,11 @@ class Disturbed:
 
     def _clock(self) -> int:
         return deployed.clock(self.pipeline.graph, self.pipeline.environment) or 0
+
+
+def _writes(redis: Redis) -> Any:
+    """How many there were since the last snapshot."""
+    return redis.info("persistence")["rdb_changes_since_last_save"]
 
 
 def _answered(one: Outcome) -> Served | Scored:
