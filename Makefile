@@ -103,7 +103,7 @@ care: setup ## write BATCHES small batches; how many files, bytes rewritten, tim
 ANSWERS ?= 100000
 ORACLE ?= 10000
 .PHONY: audited
-audited: setup ## audit ANSWERS answers under late data, replays and restarts, ORACLE of them by the oracle (ten minutes)
+audited: setup ## audit ANSWERS answers under late data, replays and restarts, ORACLE of them by the oracle (five minutes)
 	ANSWERS=$(ANSWERS) ORACLE=$(ORACLE) $(BIN)/python -m pytest -s tests/spark/test_audit_long.py
 
 .PHONY: check
