@@ -26,7 +26,7 @@ def record(number: int) -> ServedRecord:
         service="lending",
         request={"customer_id": number},
         at=to_micros(T),
-        features=tuple(FEATURES.values()),
+        features=FEATURES,
         newest={"customer_spend": to_micros(T) - 5, "last_payment": None},
         versions={"customer_spend": 7, "last_payment": 4},
         stamps={"customer_spend": 6},

@@ -189,8 +189,7 @@ def test_the_oldest_go_too_when_they_are_columns_already(tmp_path: Path) -> None
 def test_an_answer_that_is_no_row_stops_no_other(tmp_path: Path) -> None:
     graph, environment = project(tmp_path)
     log = ServedLog(graph, environment)
-    wrong = record(2)
-    wrong = wrong._replace(features=("many", *wrong.features[1:]))
+    wrong = record(2)._replace(features={"customer_spend__count_1d": "many"})
     log.add([record(1), wrong, record(3)])
 
     log.close()

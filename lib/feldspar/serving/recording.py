@@ -22,7 +22,7 @@ def served_record(answered: Served | Scored, *, request_id: str, served_at: int)
         service=served.question.service,
         request=served.question.values,
         at=served.at,
-        features=tuple(served.answer.features.values()),
+        features=served.answer.features,
         newest=served.answer.newest,
         versions=served.versions,
         stamps=served.stamps,

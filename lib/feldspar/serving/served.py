@@ -66,7 +66,7 @@ class ServedRecord(NamedTuple):
         request: every column of ``Service.request``, the entities' keys among them; timestamps in
             microseconds, dates in days.
         at: T in microseconds.
-        features: the values of the answer, in the order of ``Service.outputs``.
+        features: output column to value, as the answer had them.
         newest: view to the event time of the newest thing that counted, microseconds.
         versions: view to the gold version that its cursor named.
         stamps: windowed view to the gold version that its value names, where it was at hand: a
@@ -83,7 +83,7 @@ class ServedRecord(NamedTuple):
     service: str
     request: Mapping[str, Any]
     at: int
-    features: Sequence[Any]
+    features: Mapping[str, Any]
     newest: Mapping[str, int | None]
     versions: Mapping[str, int]
     stamps: Mapping[str, int]
@@ -128,8 +128,8 @@ def served_rows(service: Service, records: Sequence[ServedRecord]) -> pa.Table:
     }
     for name, _ in service.request:
         columns[name] = [one.request.get(name) for one in records]
-    values = zip(*(one.features for one in records), strict=True)
-    columns |= dict(zip((one.name for one in service.outputs), values, strict=True))
+    for output in service.outputs:
+        columns[output.name] = [one.features.get(output.name) for one in records]
     for view in service.views:
         name = view.name
         columns[version_column(name)] = [one.versions.get(name) for one in records]
