@@ -81,11 +81,16 @@ class Callers:
         self._phase = CALM
 
     def reached(self, is_it: Callable[[Answer], bool]) -> None:
-        """Waits until each caller has got such an answer to a request that it sent after now."""
+        """Waits until each caller has got such an answer to a request that it sent after now.
+
+        Raises:
+            AssertionError: none came, or something was wrong until then.
+        """
         awaited = _Awaited(is_it, set(range(self._size)))
         self._awaited = awaited
-        came = awaited.came.wait(_SECONDS)
-        assert came, f"no such answer came to callers {awaited.left}: {self.wrong}"
+        awaited.came.wait(_SECONDS)
+        assert not self.wrong, self.wrong
+        assert not awaited.left, f"no such answer came to callers {awaited.left}"
 
     def _ask_on(self, caller: int) -> None:
         random = Random(f"{self._seed}/{caller}")
