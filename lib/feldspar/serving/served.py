@@ -114,7 +114,7 @@ def is_sampled(request_id: str, share: float) -> bool:
 
 def served_rows(service: Service, records: Sequence[ServedRecord]) -> pa.Table:
     """The records as rows of ``served_schema``."""
-    columns: dict[str, Sequence[Any]] = {
+    columns: dict[str, list[Any]] = {
         REQUEST_ID: [one.request_id for one in records],
         SERVED_AT: [one.served_at for one in records],
         AT: [one.at for one in records],
@@ -235,19 +235,19 @@ class _ServiceLog:
         self._thread.start()
 
     def _drop_oldest(self) -> None:
+        self._dropped += 1
+        if not self._tables and not self._slices:
+            self._records.popleft()
+            return
+        self._tabled -= 1
         if self._tables:
             name, oldest = self._tables.popleft()
             if oldest.num_rows > 1:
                 self._tables.appendleft((name, oldest.slice(1)))
-            self._tabled -= 1
-        elif self._slices:
-            first = self._slices.popleft()
-            if first.num_rows > 1:
-                self._slices.appendleft(first.slice(1))
-            self._tabled -= 1
         else:
-            self._records.popleft()
-        self._dropped += 1
+            oldest = self._slices.popleft()
+            if oldest.num_rows > 1:
+                self._slices.appendleft(oldest.slice(1))
 
     def _run(self) -> None:
         stopped = False

@@ -8,7 +8,7 @@ share what a computation costs whatever its number of rows. Reads nothing itself
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal, Protocol
@@ -216,9 +216,9 @@ class ServiceReader:
         self._names = [one.name for one in service.outputs]
         self._views = [one.reference.partition(".")[0] for one in service.outputs]
         self._complete = Completer(service)
-        types = [one.type for one in service.outputs]
-        self._as_held = self._complete.adds_nothing and all(one in _PLAIN for one in types)
-        self._plain = [_PLAIN.get(one, str) for one in types]
+        plain = [_PLAIN[one.type] for one in service.outputs if one.type in _PLAIN]
+        is_held = self._complete.adds_nothing and len(plain) == len(self._names)
+        self._held = list(zip(self._views, self._names, plain, strict=True)) if is_held else None
 
     def answers(self, asked: Sequence[Asked]) -> Answers:
         """All features for n requests; each is what it would be alone.
@@ -229,23 +229,14 @@ class ServiceReader:
         readings = [
             {view.name: self._read(view, one) for view in self.service.views} for one in asked
         ]
-        if self._as_held:
-            each = map(self._answer, asked, readings, map(self._held, readings))
+        if self._held is not None:
+            rows = [_values(self._held, one) for one in readings]
+            each = map(self._answer, asked, readings, rows)
             return Answers(tuple(each), partial(self._table, asked, readings))
         table = self._complete(self._table(asked, readings))
         columns = [table.column(name).to_pylist() for name in self._names]
         each = map(self._answer, asked, readings, zip(*columns, strict=True))
         return Answers(tuple(each), lambda: table)
-
-    def _held(self, readings: Mapping[str, Reading]) -> list[Any]:
-        """The outputs of one request, where all of them are stored features."""
-        found = (
-            readings[view].values[name] for view, name in zip(self._views, self._names, strict=True)
-        )
-        return [
-            None if value is None else plain(value)
-            for plain, value in zip(self._plain, found, strict=True)
-        ]
 
     def _answer(
         self, asked: Asked, readings: Mapping[str, Reading], values: Sequence[Any]
@@ -281,6 +272,14 @@ class ServiceReader:
         for view, name, kind in self._stored:
             columns[name] = pa.array([one[view].values[name] for one in readings], kind)
         return pa.table(columns)
+
+
+def _values(
+    held: Iterable[tuple[str, str, Callable[[Any], Any]]], readings: Mapping[str, Reading]
+) -> list[Any]:
+    """The outputs of one request, where all of them are stored features."""
+    found = ((readings[view].values[name], plain) for view, name, plain in held)
+    return [None if value is None else plain(value) for value, plain in found]
 
 
 def _own_functions(view: View, service: Service) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
