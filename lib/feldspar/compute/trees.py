@@ -16,7 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 
 from feldspar.compute.columns import Doubles
-from feldspar.compute.scoring import Classifier
+from feldspar.compute.scoring import Classifier, OneThreaded
 
 
 def compiled(estimator: Classifier) -> Classifier:
@@ -33,7 +33,7 @@ def compiled(estimator: Classifier) -> Classifier:
     return estimator
 
 
-class CompiledTrees:
+class CompiledTrees(OneThreaded):
     """Boosted trees after the steps that prepare their rows; travels as scikit-learn's own objects.
 
     Args:

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from feldspar.errors import FeldsparError
 from feldspar.serving.main import app_of, build_backend
 from feldspar.serving.metrics import SHARED_METRICS
+from feldspar.serving.sending import WholeAnswers
 from feldspar.spec.serving import refuse_unsafe
 
 
@@ -31,7 +32,7 @@ def main() -> int:
         return error.exit_code
     options: dict[str, Any] = {"host": arguments.host, "port": arguments.port, "access_log": False}
     # its lines go where ours go; what serves is nobody's business
-    options |= {"log_config": None, "server_header": False}
+    options |= {"log_config": None, "server_header": False, "http": WholeAnswers}
     if arguments.workers == 1:
         uvicorn.run(built, **options)
         return 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from feldspar.compute.scoring import answer_columns, model_input, probabilities
+from feldspar.compute.scoring import answer_columns, probabilities
 from feldspar.compute.services.hooks import HookError, load_hook
 from feldspar.compute.services.online import Answer, Answers, Asked, RequestEvent, ServiceReader
 from feldspar.errors import FeldsparError, InputError, StoreError, UsageError
@@ -288,8 +288,7 @@ class Backend:
         self, name: str, served: Sequence[Served], places: Sequence[int], answers: Answers
     ) -> Iterable[Scored]:
         model, champion = self._champion(name)
-        table = answers.table if len(places) == len(served) else answers.table.take(places)
-        rows = model_input(table, champion.inputs)
+        rows = answers.model_input(champion.inputs, places)
         probability = probabilities(champion.estimator, rows)
         columns = answer_columns(model.spec.answer, probability)
         wanted = [served[place].question.reasons for place in places]

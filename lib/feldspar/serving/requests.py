@@ -194,7 +194,7 @@ def several_field(service: Service) -> str:
 
 def questions(request: Request, service: Service, *, scored: bool) -> list[Question]:
     """What a valid request to one service asks, a question a row."""
-    several = getattr(request, several_field(service), None)
+    several = getattr(request, several_field(service)) if is_several(request, service) else None
     asked = _Asked.of(request, scored=scored)
     if service.event is None:
         rows = [request] if several is None else several
@@ -208,7 +208,8 @@ def questions(request: Request, service: Service, *, scored: bool) -> list[Quest
 
 def is_several(request: Request, service: Service) -> bool:
     """Whether a request to one service brings a list, be it of one."""
-    return hasattr(request, several_field(service))
+    # pydantic looks long for what a model lacks, and makes an error of it
+    return several_field(service) in request.model_fields_set
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import pyarrow as pa
 
+from feldspar.compute.columns import Doubles
 from feldspar.compute.expressions.arrow import arrow_type
 from feldspar.compute.expressions.online import compile_row
 from feldspar.compute.pit.online import read_at
+from feldspar.compute.scoring import model_input
 from feldspar.compute.services.arrow import Completer
 from feldspar.compute.services.plans import aggregations, folds_own
 from feldspar.compute.windows.online import Events, OnlineFold, OwnEvent
@@ -38,6 +41,7 @@ _PLAIN: Mapping[ColumnType, Callable[[Any], Any]] = {
     ColumnType.STRING: str,
 }
 """Types whose values are held as they are answered; an instant is held as a number."""
+_READ_BY_MODELS = frozenset(_PLAIN) - {ColumnType.STRING}
 
 
 class PackedRow(Protocol):
@@ -120,16 +124,31 @@ class Answers:
 
     Attributes:
         each: the answer to each request, in order.
+        numbers: features that a model takes as they were answered.
         make_table: makes ``table``.
     """
 
     each: tuple[Answer, ...]
+    numbers: frozenset[str]
     make_table: Callable[[], pa.Table]
 
     @cached_property
     def table(self) -> pa.Table:
         """Rows with all columns that a model may read, shape (n,); made where one reads them."""
         return self.make_table()
+
+    def model_input(self, names: Sequence[str], places: Sequence[int]) -> Doubles:
+        """``scoring.model_input`` of the answers at ``places``, shape (places, names).
+
+        A matrix of what was answered costs a tenth of Arrow columns, for a row or two.
+
+        Raises:
+            EngineError: as there.
+        """
+        if not self.numbers.issuperset(names):
+            return model_input(self.table.take(places), names)
+        rows = [[self.each[place].features[name] for name in names] for place in places]
+        return np.array(rows, dtype=np.float64).reshape(len(places), len(names))
 
 
 def read_plain(view: PlainView, rows: Sequence[PackedRow], t: int) -> Reading:
@@ -215,6 +234,9 @@ class ServiceReader:
         ]
         self._names = [one.name for one in service.outputs]
         self._views = [one.reference.partition(".")[0] for one in service.outputs]
+        self._numbers = frozenset(
+            one.name for one in service.outputs if one.type in _READ_BY_MODELS
+        )
         self._complete = Completer(service)
         plain = [_PLAIN[one.type] for one in service.outputs if one.type in _PLAIN]
         is_held = self._complete.adds_nothing and len(plain) == len(self._names)
@@ -232,11 +254,11 @@ class ServiceReader:
         if self._held is not None:
             rows = [_values(self._held, one) for one in readings]
             each = map(self._answer, asked, readings, rows)
-            return Answers(tuple(each), partial(self._table, asked, readings))
+            return Answers(tuple(each), self._numbers, partial(self._table, asked, readings))
         table = self._complete(self._table(asked, readings))
         columns = [table.column(name).to_pylist() for name in self._names]
         each = map(self._answer, asked, readings, zip(*columns, strict=True))
-        return Answers(tuple(each), lambda: table)
+        return Answers(tuple(each), self._numbers, lambda: table)
 
     def _answer(
         self, asked: Asked, readings: Mapping[str, Reading], values: Sequence[Any]

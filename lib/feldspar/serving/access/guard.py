@@ -19,7 +19,7 @@ from typing import Any
 from feldspar.serving.access.callers import NOBODY, Caller, RefusedError
 from feldspar.serving.access.correlation import REQUEST_ID, request_id
 from feldspar.serving.access.credentials import Credentials, Headers, LoopbackAlone
-from feldspar.serving.access.logs import ACCESS, AUDIT, SERVER
+from feldspar.serving.access.logs import ACCESS, AUDIT, SERVER, log_fields
 from feldspar.serving.access.rates import Rates
 from feldspar.serving.access.rules import Need, Routes, Rule
 from feldspar.serving.access.sizes import Message, Receive, body_within
@@ -185,11 +185,11 @@ class Exchange:
             "status": self.status,
             "ms": round((time.perf_counter() - self.started) * 1e3, 3),
         }
-        _ACCESS.info("", extra={"fields": fields})
+        log_fields(_ACCESS, fields)
         if self.rule.writes or self.status in _AUDITED:
             action = self.rule.action or "none"
             more = {"action": action, "target": self._target(), "address": self.address}
-            _AUDIT.info("", extra={"fields": fields | more})
+            log_fields(_AUDIT, fields | more)
 
     def _target(self) -> str:
         step = self.rule.route.rpartition("/")[2]
