@@ -13,6 +13,7 @@ from feldspar.compute.scoring import (
     model_input,
     risk_levels,
 )
+from feldspar.compute.services.online import Answer, Answers
 from feldspar.errors import EngineError
 
 
@@ -66,3 +67,23 @@ def test_models_read_numbers_with_missing_values_as_nan() -> None:
 def test_text_is_refused_with_the_features_name() -> None:
     with pytest.raises(EngineError, match="'channel' is string"):
         model_input(pa.table({"channel": ["pos"]}), ["channel"])
+
+
+def test_answers_are_read_by_models_as_their_columns_are() -> None:
+    table = pa.table(
+        {
+            "flag": [True, None, False],
+            "count": pa.array([None, 3, 2**40], pa.int64()),
+            "share": [0.25, None, -1e300],
+            "channel": ["pos", "atm", None],
+        }
+    )
+    each = tuple(Answer(row, True, (), (), {}, 0) for row in table.to_pylist())
+    answers = Answers(each, frozenset({"flag", "count", "share"}), lambda: table)
+
+    for names in (["share", "flag"], ["count"], ["flag", "count", "share"], []):
+        found = answers.model_input(names, [2, 0])
+        expected = model_input(table.take([2, 0]), names)
+        np.testing.assert_array_equal(found, expected, strict=True)
+    with pytest.raises(EngineError, match="'channel' is string"):
+        answers.model_input(["share", "channel"], [0])

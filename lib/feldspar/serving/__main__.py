@@ -17,6 +17,10 @@ from feldspar.serving.metrics import SHARED_METRICS
 from feldspar.serving.sending import WholeAnswers
 from feldspar.spec.serving import refuse_unsafe
 
+_KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open: longer than callers and load balancers (60 mostly)
+keep theirs, or a request meets a connection that is just being closed: 2 of 180,000 did at 5."""
+
 
 def main() -> int:
     """Serves; returns the exit code."""
@@ -33,6 +37,7 @@ def main() -> int:
     options: dict[str, Any] = {"host": arguments.host, "port": arguments.port, "access_log": False}
     # its lines go where ours go; what serves is nobody's business
     options |= {"log_config": None, "server_header": False, "http": WholeAnswers}
+    options |= {"timeout_keep_alive": _KEEP_ALIVE}
     if arguments.workers == 1:
         uvicorn.run(built, **options)
         return 0
