@@ -15,6 +15,7 @@ import pytest
 from feldspar.names import online_name
 from feldspar.serving.app import create_app
 from feldspar.serving.backend import Backend
+from feldspar.stack.ports import free_port
 from feldspar.stores.cursors import Cursor
 from feldspar.stores.online import OnlineStore
 from feldspar.times import to_micros
@@ -180,6 +181,21 @@ def test_while_redis_is_away_a_service_with_a_fallback_answers(shop: Shop, tmp_p
     assert "last_payment__last_amount" not in before["missing"]
     assert after["probability"] == before["probability"]
     assert away.json()["versions"] == {}
+
+
+def test_a_fallback_needs_no_clock_that_redis_has_never_told(shop: Shop, tmp_path: Path) -> None:
+    services = {**shop.graph.services}
+    services["lending"] = replace(services["lending"], fallback="missing")
+    graph = replace(shop.graph, services=services)
+    nobody = f"redis://127.0.0.1:{free_port(())}/0"
+    environment = environment_with(tmp_path, nobody, "never")
+    assert environment.clock == "data"
+    crown_champion(graph, environment, "lending")
+    with serving(create_app(Backend(graph, environment))) as client:
+        answer = client.post("/score", json={"customer_id": 1, "service": "lending"})
+
+    assert (answer.status_code, answer.json()["degraded"]) == (200, True), answer.text
+    assert set(answer.json()["feature_ages"].values()) == {None}
 
 
 def test_health_tells_a_view_that_another_definition_was_pushed_of(shop: Shop) -> None:

@@ -81,7 +81,7 @@ def test_answers_are_read_by_models_as_their_columns_are() -> None:
     each = tuple(Answer(row, True, (), (), {}, 0) for row in table.to_pylist())
     answers = Answers(each, frozenset({"flag", "count", "share"}), lambda: table)
 
-    for names in (["share", "flag"], ["count"], ["flag", "count", "share"], []):
+    for names in (["share", "flag"], ["count"], ["flag", "count", "share"]):
         found = answers.model_input(names, [2, 0])
         expected = model_input(table.take([2, 0]), names)
         np.testing.assert_array_equal(found, expected, strict=True)

@@ -224,7 +224,9 @@ class Backend:
             if service.fallback is None:
                 raise
             nothing = {view.name: None for view in service.views}
-            asked = Asked(question.values, nothing, self._time(question, self._clock))
+            # a process that has never seen Redis has no data clock either, and must answer
+            clock = to_micros(utc_now()) if self._clock is None else self._clock
+            asked = Asked(question.values, nothing, self._time(question, clock))
             return _Ready(question, asked, {}, degraded=True)
 
     def _stored(
