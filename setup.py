@@ -87,6 +87,8 @@ setup(
         "rich>=13.9",
         "ruamel.yaml>=0.18",
         "sqlglot>=26",
+        # boto3 brings it; asks HTTP sources. Older ones wait as long as a server says
+        "urllib3>=2.8,<3",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["feldspar = feldspar.cli.main:main"]},

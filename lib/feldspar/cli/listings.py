@@ -16,6 +16,7 @@ from feldspar.spec.entity import EntitySpec
 from feldspar.spec.source import (
     FilesSource,
     GeneratorSource,
+    HttpSource,
     JdbcSource,
     KafkaSource,
     TableSource,
@@ -103,6 +104,8 @@ def _place(source: TableSource) -> str:
             return source.topic
         case JdbcSource():
             return source.table or "a query"
+        case HttpSource():
+            return source.url
         case FilesSource(push=True):
             return " and ".join(filter(None, (source.path, "HTTP")))
         case _:

@@ -156,6 +156,44 @@ class RelationState:
 
 
 @dataclass(frozen=True)
+class Asking:
+    """What the next request of an HTTP source is, and what it is for.
+
+    Attributes:
+        page: its number, counted over all that was ever asked for.
+        next: cursor, link or number of the page; None: the first one of a round.
+        since: what the round asks for items from; None: for all.
+    """
+
+    page: int
+    next: str | None = None
+    since: str | None = None
+
+
+@dataclass(frozen=True)
+class PagesState:
+    """An HTTP source: pages that wait to be loaded, and how far it was asked.
+
+    Attributes:
+        at: when this was looked at, in microseconds.
+        waiting: files of pages that no load has taken.
+        pages: how many were ever asked for.
+        next: where an unfinished round goes on; None: the last one is finished.
+        since: what that one asks for items from.
+        newest: the highest value that items had, as the server wrote it.
+        asked: when the newest page came, in microseconds; None: never.
+    """
+
+    at: int
+    waiting: tuple[WaitingFile, ...] = ()
+    pages: int = 0
+    next: str | None = None
+    since: str | None = None
+    newest: str | None = None
+    asked: int | None = None
+
+
+@dataclass(frozen=True)
 class TableState:
     """A Delta table: its version, what it was built from and how far it has read.
 
@@ -178,7 +216,7 @@ class TableState:
 @dataclass(frozen=True)
 class SourceState:
     """A source: files, or ``version`` of a Delta table, ``topic`` of Kafka, ``relation`` of a
-    database.
+    database, ``pages`` of an HTTP server.
     """
 
     waiting: tuple[WaitingFile, ...] = ()
@@ -186,6 +224,7 @@ class SourceState:
     version: int | None = None
     topic: TopicState | None = None
     relation: RelationState | None = None
+    pages: PagesState | None = None
 
 
 @dataclass(frozen=True)

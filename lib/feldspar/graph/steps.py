@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from feldspar.errors import PlanBlockedError
-from feldspar.graph.observed import ColumnRange, Messages, WaitingFile
+from feldspar.graph.observed import Asking, ColumnRange, Messages, WaitingFile
 
 
 class Status(Enum):
@@ -67,6 +67,8 @@ class IngestStep(Step):
     """Bronze has committed this load but the list of what was loaded has not: only complete it."""
     messages: Messages | None = None
     range: ColumnRange | None = None
+    asking: Asking | None = None
+    """Pages are asked for first, and then loaded with ``files``."""
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from feldspar.graph.observed import Observed, RelationState, TopicState, Waiting
 from feldspar.graph.plan import plan
 from feldspar.graph.planning.topics import next_load
 from feldspar.graph.view import View
-from feldspar.spec.source import FilesSource, JdbcSource, KafkaSource
+from feldspar.spec.source import FilesSource, HttpSource, JdbcSource, KafkaSource
 from feldspar.stores.measured import Behind, Measured, Refusals
 from feldspar.stores.tables.audits import AuditRow
 from feldspar.stores.tables.steps import StepRow
 
 Verdict = Literal["ok", "late"]
-Ingested = FilesSource | KafkaSource | JdbcSource
+Ingested = FilesSource | KafkaSource | JdbcSource | HttpSource
 """Sources that have a bronze table."""
 
 
@@ -203,6 +203,9 @@ def _waiting(name: str, source: Ingested, measured: Measured) -> Lag | None:
         return None
     if isinstance(source, JdbcSource):
         return None if state.relation is None else _rows(state.relation, source)
+    if isinstance(source, HttpSource) and state.pages is not None:
+        # what the server has that was not asked for, nobody knows
+        return _files(name, state.pages.waiting)
     if isinstance(source, KafkaSource):
         return None if state.topic is None else _messages(state.topic, source)
     return _files(name, state.waiting)

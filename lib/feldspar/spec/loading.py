@@ -33,8 +33,8 @@ ADAPTERS: dict[str, TypeAdapter[Any]] = {
     "models": TypeAdapter(ModelSpec),
 }
 FOLDERS = (*ADAPTERS, "environments", "schema")
-WITH_SECRETS = ("kafka", "jdbc")
-"""Kinds of sources whose files may name a password."""
+WITH_SECRETS = ("kafka", "jdbc", "http")
+"""Kinds of sources whose files may name a password or a token."""
 
 
 @dataclass(frozen=True)

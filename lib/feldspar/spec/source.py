@@ -1,4 +1,4 @@
-"""Where rows come from: files, Kafka, databases, the generator, or somebody's Delta table."""
+"""Where rows come from: files, Kafka, databases, HTTP, the generator, somebody's Delta table."""
 
 import re
 from datetime import timedelta
@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 
 from feldspar.names import SERVED_AT, SERVED_INBOX
 from feldspar.spec.definition import Definition, Duration
+from feldspar.spec.paging import Paging, Since
 from feldspar.times import format_duration, parse_duration
 
 
@@ -272,6 +273,53 @@ class JdbcSource(Clocks):
         return self
 
 
+class HttpSource(Clocks):
+    """JSON objects that a server gives page by page; ``exclude`` as in ``KafkaSource``."""
+
+    kind: Literal["http"]
+    url: str = Field(
+        exclude=True,
+        pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$",
+        description="of the list, without what stands after '?': that is 'parameters'",
+    )
+    items: str = Field(
+        default="", exclude=True, description="path of the list in an answer; none: it is the list"
+    )
+    parameters: dict[str, str] = Field(default_factory=dict, exclude=True)
+    paging: Paging | None = Field(
+        default=None, exclude=True, description="none: one answer has all items"
+    )
+    since: Since | None = Field(default=None, exclude=True)
+    token: str | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="${NAME}, never itself: sent as Authorization: Bearer, or as 'header' says",
+    )
+    header: str | None = Field(
+        default=None,
+        exclude=True,
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="that takes the token as it is, such as X-Api-Key",
+    )
+    every: Duration = Field(
+        default=timedelta(minutes=1), exclude=True, description="how often it is asked at most"
+    )
+    rate: Annotated[float, BeforeValidator(_number_if_whole)] = Field(
+        default=10, gt=0, exclude=True, description="requests a second at most"
+    )
+    most: Whole = Field(
+        default=1_000, ge=1, exclude=True, description="pages that one load asks for at most"
+    )
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _who_asks(self) -> Self:
+        if self.header and not self.token:
+            raise ValueError("'header' takes a 'token'")
+        return self
+
+
 Option = Annotated[int | float | str, BeforeValidator(_number_if_whole)]
 
 
@@ -288,7 +336,7 @@ class GeneratorSource(Definition):
     description: str = ""
 
 
-TableSource = FilesSource | KafkaSource | JdbcSource | DeltaSource
+TableSource = FilesSource | KafkaSource | JdbcSource | HttpSource | DeltaSource
 """Sources that tables are made from."""
 AnySource = TableSource | GeneratorSource
 SourceSpec = Annotated[AnySource, Field(discriminator="kind")]

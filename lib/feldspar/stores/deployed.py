@@ -20,6 +20,7 @@ from feldspar.graph.graph import Graph
 from feldspar.graph.observed import (
     ModelState,
     Observed,
+    PagesState,
     RelationState,
     SourceState,
     TableId,
@@ -35,12 +36,13 @@ from feldspar.spec.source import (
     DeltaSource,
     FilesSource,
     GeneratorSource,
+    HttpSource,
     JdbcSource,
     KafkaSource,
 )
 from feldspar.stores import jdbc, kafka, objects
 from feldspar.stores.online import OnlineStore
-from feldspar.stores.tables import arrow, extracts, log, offsets
+from feldspar.stores.tables import arrow, extracts, log, offsets, pages
 from feldspar.stores.tables.again import again
 from feldspar.stores.tables.external import ExternalTable
 from feldspar.stores.tables.lake import Lake
@@ -204,6 +206,8 @@ def source_state(name: str, graph: Graph, environment: Environment) -> SourceSta
         return SourceState(topic=topic_state(name, source, environment=environment))
     if isinstance(source, JdbcSource):
         return SourceState(relation=relation_state(name, source, environment=environment))
+    if isinstance(source, HttpSource):
+        return SourceState(pages=pages_state(name, Lake.of(environment)))
     return None
 
 
@@ -229,6 +233,21 @@ def relation_state(name: str, source: JdbcSource, *, environment: Environment) -
         UsageError: the client is not installed.
     """
     return jdbc.observe_relation(source, name, extracts.newest(Lake.of(environment), name))
+
+
+def pages_state(name: str, lake: Lake) -> PagesState:
+    """How far an HTTP source was asked, and which of its pages no load has taken.
+
+    The server itself is not asked: it tells nobody how much waits.
+    """
+    loaded, aside = _known_files(lake, name)
+    known = loaded | {uri for uri, _, _ in aside}
+    waiting = tuple(one for one in pages.files(lake, name) if _one_scheme(one.uri) not in known)
+    last, now = pages.newest(lake, name), to_micros(utc_now())
+    if last is None:
+        return PagesState(now, waiting)
+    following = last.number + 1
+    return PagesState(now, waiting, following, last.next, last.since, last.newest, last.at)
 
 
 def _files_state(

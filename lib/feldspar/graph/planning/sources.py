@@ -8,6 +8,7 @@ from dataclasses import replace
 from feldspar.graph.canonical import canonical
 from feldspar.graph.observed import SourceState
 from feldspar.graph.planning.draft import Draft, below, generator_is_off
+from feldspar.graph.planning.pages import NextPages, next_pages
 from feldspar.graph.planning.relations import NextRange, next_range
 from feldspar.graph.planning.topics import NextLoad, next_load
 from feldspar.graph.steps import GenerateStep, IngestStep, Status, Step
@@ -15,6 +16,7 @@ from feldspar.names import cursor
 from feldspar.spec.source import (
     FilesSource,
     GeneratorSource,
+    HttpSource,
     JdbcSource,
     KafkaSource,
 )
@@ -51,6 +53,8 @@ def ingest_steps(draft: Draft) -> Iterator[Step]:
             yield from _ingest_topic(draft, name, source)
         elif isinstance(source, JdbcSource):
             yield from _ingest_relation(draft, name, source)
+        elif isinstance(source, HttpSource):
+            yield from _ingest_pages(draft, name, source)
 
 
 def _ingest_files(draft: Draft, name: str, source: FilesSource) -> Iterator[IngestStep]:
@@ -121,6 +125,32 @@ def _ingest_relation(draft: Draft, name: str, source: JdbcSource) -> Iterator[In
         yield from _completed(draft, step, loaded, "extracts")
         return
     if step.runs:
+        draft.dirty.add(("bronze", name))
+    yield step
+
+
+def _ingest_pages(draft: Draft, name: str, source: HttpSource) -> Iterator[IngestStep]:
+    loaded, listed = _loads(draft, name)
+    state = draft.observed.sources.get(name, SourceState()).pages
+    found = NextPages(Status.OFF, "its pages were not looked at")
+    if state is not None:
+        found = next_pages(state, source)
+    step = IngestStep(
+        f"bronze.{name}",
+        found.status,
+        found.reason,
+        source=name,
+        files=() if state is None else state.waiting,
+        batch=max(loaded, listed) + 1,
+        resume=False,
+        asking=found.asking,
+    )
+    if loaded > listed:
+        draft.dirty.add(("bronze", name))
+        text = f"load {loaded} was interrupted: complete its file list"
+        yield replace(step, status=Status.RUN, reason=text, batch=loaded, resume=True, asking=None)
+        step = replace(step, status=Status.RUN, reason="what waits beside its files", files=())
+    elif step.runs:
         draft.dirty.add(("bronze", name))
     yield step
 
