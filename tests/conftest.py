@@ -43,10 +43,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """The environment of the session's Spark, which can read Kafka; its lake is a folder."""
-    fetch(os.environ, path=CONNECTORS["kafka"])
+    """The environment of the session's Spark, which can read all sources; its lake is a folder."""
+    for path in CONNECTORS.values():
+        fetch(os.environ, path=path)
     environment = disk_environment(tmp_path_factory.mktemp("project"))
-    return environment.model_copy(update={"connectors": ("kafka",)})
+    return environment.model_copy(update={"connectors": tuple(CONNECTORS)})
 
 
 @pytest.fixture(scope="session")

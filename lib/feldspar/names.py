@@ -28,6 +28,8 @@ PARTITION, OFFSET = "kafka_partition", "kafka_offset"
 STAMP, MESSAGE_KEY, TOMBSTONE = "kafka_timestamp", "kafka_key", "kafka_tombstone"
 OF_MESSAGE = (PARTITION, OFFSET, STAMP, MESSAGE_KEY, TOMBSTONE)
 """Columns that rows of a Kafka source have beside those of their values."""
+SNAPSHOT_AT = "jdbc_snapshot_at"
+"""Of a row of a JDBC source: the moment whose state of the database it is of."""
 GONE = "_gone"
 """Of a row on its way into a table of history: its key, or its interval, is no longer there."""
 VALID_FROM, VALID_TO = "valid_from", "valid_to"

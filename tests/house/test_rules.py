@@ -47,6 +47,7 @@ IMPORTS_BY_NAME = {
     "lib/feldspar/cli/main.py": "a verb loads only what it needs",
     "lib/feldspar/compute/services/hooks.py": "users' functions",
     "lib/feldspar/graph/hooks.py": "users' functions whose source cannot be read",
+    "lib/feldspar/stores/jdbc.py": "its client is an optional extra",
     "lib/feldspar/stores/kafka.py": "its client is an optional extra",
     "lib/feldspar/training/handbook.py": "xgboost is an optional extra",
 }

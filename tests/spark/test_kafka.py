@@ -628,7 +628,7 @@ def open_bare(
 def test_a_round_of_a_stream_says_what_it_left() -> None:
     told = str(Round(1, 2.0, loaded=4, valid=4, waiting=6))
 
-    assert told.endswith("0 entities pushed in 2.0 s; 6 messages wait")
+    assert told.endswith("0 entities pushed in 2.0 s; 6 rows wait")
 
 
 @pytest.mark.parametrize("seed", range(CASES))

@@ -16,7 +16,6 @@ from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
 from feldspar.graph.observed import WaitingFile
 from feldspar.graph.plan import plan
-from feldspar.graph.planning.topics import next_load
 from feldspar.graph.steps import (
     FeaturesStep,
     HistoryStep,
@@ -26,14 +25,13 @@ from feldspar.graph.steps import (
     RefineStep,
     Step,
 )
-from feldspar.ingest.files import ingest_files
-from feldspar.ingest.topics import ingest_topic
 from feldspar.monitor.quality import check_table
 from feldspar.refine.history import keep_history
 from feldspar.refine.table import refine_table
+from feldspar.run.loads import Loader
 from feldspar.spec.environment import Environment
 from feldspar.spec.loading import load_definitions
-from feldspar.spec.source import FilesSource, KafkaSource
+from feldspar.spec.source import FilesSource
 from feldspar.stores import deployed
 from feldspar.stores.tables import arrow, log
 from feldspar.stores.tables.lake import Lake
@@ -42,6 +40,8 @@ from support.places import REPOSITORY, silent
 from support.small_project import write_project
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+PASSWORDS = {"SHOP_PASSWORD": "a word, and = another"}
+"""Variables that definitions of tests may name."""
 TO_GOLD = ("ingest", "refine", "features")
 HEADER = "transaction_id,tx_datetime,customer_id,terminal_id,amount,is_fraud\n"
 
@@ -73,10 +73,10 @@ class Pipeline:
 
     def carry_out(self, step: Step) -> Any:
         match step:
-            case IngestStep() if isinstance(self.graph.sources[step.source], KafkaSource):
-                return self._ingest_messages(step)
             case IngestStep():
-                return ingest_files(self._listed(step), self.tables, now=NOW, progress=silent)
+                loader = Loader(self.environment, self.tables, NOW, silent)
+                result, _ = loader.load(step, self.graph.sources[step.source])
+                return result
             case RefineStep():
                 table = self.graph.table(step.table)
                 return refine_table(step, table, tables=self.tables, now=NOW, progress=silent)
@@ -125,19 +125,6 @@ class Pipeline:
         files, _ = deployed.waiting_files(source, spec, environment=self.environment)
         return files
 
-    def _ingest_messages(self, step: IngestStep) -> Any:
-        source = self.graph.sources[step.source]
-        assert isinstance(source, KafkaSource)
-        if step.messages is None and not step.resume:
-            topic = deployed.topic_state(step.source, source, environment=self.environment)
-            step = replace(step, messages=next_load(topic, source, accept=False).messages)
-        return ingest_topic(step, source, self.tables, now=NOW, progress=silent)
-
-    def _listed(self, step: IngestStep) -> IngestStep:
-        if step.files or step.resume:
-            return step
-        return replace(step, files=self.waiting(step.source))
-
 
 def open_pipeline(
     spark: SparkSession,
@@ -179,4 +166,4 @@ def _graph(folder: Path, files: Mapping[str, str], without: Collection[str] = ()
     conf = write_project(folder, dict(files))
     for name in without:
         (conf / name).unlink()
-    return compile_graph(load_definitions(conf, {}))
+    return compile_graph(load_definitions(conf, PASSWORDS))

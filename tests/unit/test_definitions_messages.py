@@ -338,7 +338,8 @@ count as rows here
     "a kind of source that there is none of": (
         (SOURCE, "kind: files", "kind: file"),
         """\
-conf/sources/payments.yaml:1  kind: there is no 'file'; there are files, kafka, delta, generator
+conf/sources/payments.yaml:1  kind: there is no 'file'; there are files, kafka, jdbc, http, \
+delta, generator
   nearest: files""",
     ),
     "a rule for known_time that there is none of": (

@@ -13,7 +13,14 @@ from feldspar.errors import UsageError, nearest
 from feldspar.graph.graph import Graph
 from feldspar.graph.view import Aggregate, PlainView, WindowedView
 from feldspar.spec.entity import EntitySpec
-from feldspar.spec.source import FilesSource, GeneratorSource, KafkaSource, TableSource
+from feldspar.spec.source import (
+    FilesSource,
+    GeneratorSource,
+    HttpSource,
+    JdbcSource,
+    KafkaSource,
+    TableSource,
+)
 from feldspar.times import format_duration
 
 
@@ -95,6 +102,10 @@ def _place(source: TableSource) -> str:
     match source:
         case KafkaSource():
             return source.topic
+        case JdbcSource():
+            return source.table or "a query"
+        case HttpSource():
+            return source.url
         case FilesSource(push=True):
             return " and ".join(filter(None, (source.path, "HTTP")))
         case _:

@@ -89,6 +89,33 @@ def _past(sign: re.Pattern[str], text: str, place: int) -> int:
     return match.end()
 
 
+def elements(text: str) -> list[str] | None:
+    """The values of a list as they were written; None where the text is anything else.
+
+    >>> elements('[{"a": 2.50}, 3]'), elements("[]"), elements("{}")
+    (['{"a": 2.50}', '3'], [], None)
+    """
+    begin = _LIST.match(text)
+    if begin is None:
+        return None
+    if _END.match(text, begin.end()):
+        return []
+    try:
+        return _elements(text, begin.end())
+    except _UNPARSED:
+        return None
+
+
+def _elements(text: str, place: int) -> list[str]:
+    found: list[str] = []
+    while True:
+        _, end = _DECODER.raw_decode(text, place)
+        found.append(text[place:end])
+        if _END.match(text, end):
+            return found
+        place = _past(_COMMA, text, end)
+
+
 def split_many(text: str, *, most: int) -> list[dict[str, str | None]] | None:
     """The texts of one object's keys, or of each object in a list.
 

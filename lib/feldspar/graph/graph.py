@@ -8,10 +8,10 @@ from typing import Literal, TypeVar
 
 from feldspar.errors import UsageError, nearest
 from feldspar.graph.view import OnDemand, Service, View
-from feldspar.names import OF_MESSAGE
+from feldspar.names import OF_MESSAGE, SNAPSHOT_AT
 from feldspar.spec.entity import EntitySpec
 from feldspar.spec.model import ModelSpec
-from feldspar.spec.source import AnySource, KafkaSource, TableSource
+from feldspar.spec.source import AnySource, JdbcSource, KafkaSource, TableSource
 from feldspar.spec.syntax import Expression
 from feldspar.spec.table import TableSpec
 from feldspar.spec.types import ColumnType
@@ -67,7 +67,9 @@ class Table:
 
     @property
     def of_message(self) -> tuple[str, ...]:
-        """Columns of the message that a row came in, which it may declare and need not."""
+        """Columns of the message, or the snapshot, that a row came in: it may declare them."""
+        if isinstance(self.source, JdbcSource):
+            return (SNAPSHOT_AT,)
         return OF_MESSAGE if isinstance(self.source, KafkaSource) else ()
 
     def types(self) -> dict[str, ColumnType]:

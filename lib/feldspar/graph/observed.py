@@ -79,6 +79,121 @@ class TopicState:
 
 
 @dataclass(frozen=True)
+class ColumnRange:
+    """Rows of a table or a query that one load takes, by their incremental column.
+
+    Values are whole numbers: of times, microseconds since the epoch.
+
+    Attributes:
+        relation: the table, or ``query``.
+        ident: what tells it from another one of its name.
+        column: empty: all rows are taken.
+        begin: the lowest value that is looked at; None: there is no bound.
+        after: rows above it are new; those up to it are compared with what bronze has of them.
+        upto: the highest value.
+        left: rows that wait above it.
+        overlap: how far below the highest value the next load looks again.
+    """
+
+    relation: str
+    ident: str
+    column: str = ""
+    begin: int | None = None
+    after: int | None = None
+    upto: int | None = None
+    left: int = 0
+    overlap: int = 0
+
+
+@dataclass(frozen=True)
+class RelationRead:
+    """How far a JDBC source has been read.
+
+    ``again``: rows that lay in the overlap below ``upto``, None where that is not known; ``at``:
+    the moment of which the newest load is, in microseconds.
+    """
+
+    relation: str
+    ident: str
+    column: str
+    upto: int | None
+    again: int | None
+    at: int
+
+
+@dataclass(frozen=True)
+class RelationState:
+    """A JDBC source: what waits, and what was read (None: nothing yet).
+
+    Attributes:
+        relation: the table, or ``query``.
+        ident: what tells it from another one of its name.
+        at: when it was looked at, by the database's clock, in microseconds.
+        of_times: whether values of the incremental column are times.
+        overlap: how far below the highest value each load looks again.
+        newest: the highest value; None: there are no rows, or no incremental column.
+        after: up to where rows were read; None: what waits is counted from the start.
+        waiting: rows above it; without an incremental column 1 where there are any.
+        again: rows in the overlap below it.
+        cut: the value that ends a load where more waits than it may take.
+        within: rows that such a load takes: those of one value stay together.
+        lacks: whether rows have no value, and would never be read.
+    """
+
+    relation: str
+    ident: str
+    at: int
+    of_times: bool = False
+    overlap: int = 0
+    newest: int | None = None
+    after: int | None = None
+    waiting: int = 0
+    again: int = 0
+    cut: int | None = None
+    within: int = 0
+    lacks: bool = False
+    read: RelationRead | None = None
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What the next request of an HTTP source is, and what it is for.
+
+    Attributes:
+        page: its number, counted over all that was ever asked for.
+        next: cursor, link or number of the page; None: the first one of a round.
+        since: what the round asks for items from; None: for all.
+    """
+
+    page: int
+    next: str | None = None
+    since: str | None = None
+
+
+@dataclass(frozen=True)
+class PagesState:
+    """An HTTP source: pages that wait to be loaded, and how far it was asked.
+
+    Attributes:
+        at: when this was looked at, in microseconds.
+        waiting: files of pages that no load has taken.
+        pages: how many were ever asked for.
+        next: where an unfinished round goes on; None: the last one is finished.
+        since: what that one asks for items from.
+        newest: the highest value that items had, as the server wrote it.
+        asked: when the newest page came, in microseconds; None: never.
+    """
+
+    at: int
+    waiting: tuple[WaitingFile, ...] = ()
+    pages: int = 0
+    next: str | None = None
+    since: str | None = None
+    newest: str | None = None
+    asked: int | None = None
+
+
+@dataclass(frozen=True)
 class TableState:
     """A Delta table: its version, what it was built from and how far it has read.
 
@@ -100,12 +215,16 @@ class TableState:
 
 @dataclass(frozen=True)
 class SourceState:
-    """A source; ``version`` is that of a Delta table, ``topic`` is of Kafka."""
+    """A source: files, or ``version`` of a Delta table, ``topic`` of Kafka, ``relation`` of a
+    database, ``pages`` of an HTTP server.
+    """
 
     waiting: tuple[WaitingFile, ...] = ()
     known: int = 0
     version: int | None = None
     topic: TopicState | None = None
+    relation: RelationState | None = None
+    pages: PagesState | None = None
 
 
 @dataclass(frozen=True)

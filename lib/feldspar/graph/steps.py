@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from feldspar.errors import PlanBlockedError
-from feldspar.graph.observed import Messages, WaitingFile
+from feldspar.graph.observed import Asking, ColumnRange, Messages, WaitingFile
 
 
 class Status(Enum):
@@ -58,7 +58,7 @@ class GenerateStep(Step):
 
 @dataclass(frozen=True)
 class IngestStep(Step):
-    """source -> bronze: takes exactly these files or messages; ``batch`` numbers the load."""
+    """source -> bronze: takes exactly these files, messages or rows; ``batch`` numbers the load."""
 
     source: str
     files: tuple[WaitingFile, ...]
@@ -66,6 +66,9 @@ class IngestStep(Step):
     resume: bool
     """Bronze has committed this load but the list of what was loaded has not: only complete it."""
     messages: Messages | None = None
+    range: ColumnRange | None = None
+    asking: Asking | None = None
+    """Pages are asked for first, and then loaded with ``files``."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def _sort(one: Readable) -> tuple[str, bool, tuple[FileColumn, ...]]:
 def _group(spark: SparkSession, files: tuple[Readable, ...]) -> Group:
     rows = _read_alike(spark, files)
     kinds = {name: kind for name, kind in rows.dtypes if name not in PROVENANCE}
-    shape = Shape.of(files[0].format, kinds)
+    shape = Shape.of(files[0].format.value, kinds)
     return Group(shape, files, rows.withColumn(SHAPE, F.lit(shape.ident)))
 
 

@@ -80,7 +80,7 @@ def read_messages(
     keys = raw.select(F.explode(F.json_object_keys(_VALUE)))
     names = _usable(distinct_names(keys), known)
     columns = dict.fromkeys([*known, *names], "string")
-    shape = Shape.of(Format.JSON, columns)
+    shape = Shape.of(Format.JSON.value, columns)
     rows = split_objects(raw, _VALUE, names).withColumn(SHAPE, F.lit(shape.ident))
     return Read(rows, shape)
 

@@ -19,4 +19,4 @@ class IngestResult:
     version: int | None
     """Bronze version that holds the load; None when it brought no rows."""
     left: int = 0
-    """Messages that wait after the load, as far as its plan knew."""
+    """Messages, or rows of a database, that wait after the load, as far as its plan knew."""

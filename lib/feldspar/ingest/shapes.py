@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from feldspar.graph.steps import IngestStep
-from feldspar.ingest.probe import Format
 from feldspar.stores.tables import records, shapes
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import Txn
@@ -22,15 +21,15 @@ from feldspar.stores.tables.log import Txn
 class Shape:
     """Format, names and types of columns; ``ident`` is a number that stands for them."""
 
-    format: Format
+    format: str
     columns: tuple[tuple[str, str], ...]
     ident: int
 
     @staticmethod
-    def of(form: Format, columns: Mapping[str, str]) -> Shape:
+    def of(form: str, columns: Mapping[str, str]) -> Shape:
         """The same columns in any order are one shape."""
         ordered = tuple(sorted(columns.items()))
-        digest = hashlib.sha256(repr((form.value, ordered)).encode()).digest()
+        digest = hashlib.sha256(repr((form, ordered)).encode()).digest()
         return Shape(form, ordered, int.from_bytes(digest[:8], signed=True))
 
 
@@ -58,15 +57,15 @@ def note_shapes(
         row = {
             "source": step.source,
             "shape": shape.ident,
-            "format": shape.format.value,
+            "format": shape.format,
             "columns": _listed(columns),
-            **_difference(last.get(shape.format.value), columns),
+            **_difference(last.get(shape.format), columns),
             "batch": step.batch,
             "files": len(files),
             "file": min(files),
             "recorded_at": now,
         }
-        last.setdefault(shape.format.value, columns)
+        last.setdefault(shape.format, columns)
         # under its own name, so that it is listed once, whichever load was first
         txn = Txn(f"schema:{step.source}:{shape.ident}", 0)
         records.append(lake, shapes.TABLE, [row], schema=shapes.SCHEMA, txn=txn)

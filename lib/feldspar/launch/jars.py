@@ -24,7 +24,7 @@ from feldspar.errors import FeldsparError, StoreError, UsageError
 from feldspar.launch.java import java_home
 
 LOCK_FILE = Path(__file__).with_name("jars.lock")
-CONNECTORS = {"kafka": Path(__file__).with_name("kafka.lock")}
+CONNECTORS = {name: Path(__file__).with_name(f"{name}.lock") for name in ("kafka", "jdbc")}
 """What reads sources that Spark itself does not know, by the kind of source."""
 _SECONDS_TO_FETCH = 900
 _LINES_OF_LOG = 15

@@ -5,22 +5,24 @@ Pure: numbers in, lines out. What somebody should look at is in ``monitor.findin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from feldspar.graph.graph import Graph
-from feldspar.graph.observed import Observed, TopicState
+from feldspar.graph.observed import Observed, RelationState, TopicState, WaitingFile
 from feldspar.graph.plan import plan
 from feldspar.graph.planning.topics import next_load
 from feldspar.graph.view import View
-from feldspar.spec.source import FilesSource, KafkaSource
+from feldspar.spec.source import FilesSource, HttpSource, JdbcSource, KafkaSource
 from feldspar.stores.measured import Behind, Measured, Refusals
 from feldspar.stores.tables.audits import AuditRow
 from feldspar.stores.tables.steps import StepRow
 
 Verdict = Literal["ok", "late"]
+Ingested = FilesSource | KafkaSource | JdbcSource | HttpSource
+"""Sources that have a bronze table."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def _lines(graph: Graph, measured: Measured) -> Iterator[Line]:
 
 def _tables(graph: Graph, measured: Measured) -> Iterator[Line]:
     for name, source in graph.sources.items():
-        if isinstance(source, FilesSource | KafkaSource):
+        if isinstance(source, Ingested):
             yield _line("bronze", name, measured, lag=_waiting(name, source, measured))
     for name, table in graph.tables.items():
         refused = measured.refusals.get(name)
@@ -195,14 +197,23 @@ def freshness(
     return Freshness(newest, max(clock - newest, timedelta(0)), target)
 
 
-def _waiting(name: str, source: FilesSource | KafkaSource, measured: Measured) -> Lag | None:
+def _waiting(name: str, source: Ingested, measured: Measured) -> Lag | None:
     state = measured.observed.sources.get(name)
     if state is None:
         return None
+    if isinstance(source, JdbcSource):
+        return None if state.relation is None else _rows(state.relation, source)
+    if isinstance(source, HttpSource) and state.pages is not None:
+        # what the server has that was not asked for, nobody knows
+        return _files(name, state.pages.waiting)
     if isinstance(source, KafkaSource):
         return None if state.topic is None else _messages(state.topic, source)
-    size = sum(file.size for file in state.waiting)
-    return Lag(f"source {name}", of_files=True, files=len(state.waiting), bytes=size)
+    return _files(name, state.waiting)
+
+
+def _files(name: str, waiting: Sequence[WaitingFile]) -> Lag:
+    size = sum(file.size for file in waiting)
+    return Lag(f"source {name}", of_files=True, files=len(waiting), bytes=size)
 
 
 def _messages(topic: TopicState, source: KafkaSource) -> Lag:
@@ -210,6 +221,12 @@ def _messages(topic: TopicState, source: KafkaSource) -> Lag:
     load = next_load(topic, source, accept=True).messages
     ranges = () if load is None else load.ranges
     return Lag(f"topic {topic.topic}", rows=sum(one.upto - one.begin + one.left for one in ranges))
+
+
+def _rows(state: RelationState, source: JdbcSource) -> Lag:
+    """Rows that no load has taken; of snapshots nothing waits, one is due or is not."""
+    waiting = state.waiting if source.incremental_column is not None else 0
+    return Lag(state.relation, rows=waiting)
 
 
 def _lag(behind: Behind | None) -> Lag | None:

@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feldspar.graph.graph import Table
-from feldspar.spec.source import DeltaSource
+from feldspar.spec.source import FilesSource, KafkaSource
 from feldspar.spec.types import ColumnType
 
 _OF_SOURCE = "source_"
@@ -54,7 +54,8 @@ def unwrapped(raw: DataFrame, table: Table, *, keep: Sequence[str]) -> DataFrame
 
 def is_enveloped(table: Table) -> bool:
     """Whether the table's rows come as change events."""
-    return not isinstance(table.source, DeltaSource) and table.source.envelope is not None
+    source = table.source
+    return isinstance(source, FilesSource | KafkaSource) and source.envelope is not None
 
 
 def as_json(values: Column) -> Column:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from feldspar.errors import FeldsparError
 from feldspar.features.gold import FeaturesResult, build_view
 from feldspar.graph.order import needs
-from feldspar.graph.planning.topics import next_load
 from feldspar.graph.steps import (
     FeaturesStep,
     GenerateStep,
@@ -27,22 +26,19 @@ from feldspar.graph.steps import (
     Plan,
     QualityStep,
     RefineStep,
-    Status,
     Step,
     TrainStep,
 )
-from feldspar.ingest.files import ingest_files
 from feldspar.ingest.generate import GenerateResult, generate
 from feldspar.ingest.result import IngestResult
-from feldspar.ingest.topics import ingest_topic
 from feldspar.monitor.quality import QualityResult, check_table
 from feldspar.online.push import PushResult, push
 from feldspar.refine.history import HistoryResult, keep_history
 from feldspar.refine.table import RefineResult, refine_table
 from feldspar.run.failures import told_clearly
+from feldspar.run.loads import Loader
 from feldspar.run.workplace import Workplace
-from feldspar.spec.source import FilesSource, GeneratorSource, KafkaSource
-from feldspar.stores import deployed
+from feldspar.spec.source import GeneratorSource
 from feldspar.times import from_micros, utc_now
 from feldspar.training.result import TrainingResult
 from feldspar.training.run import train
@@ -177,7 +173,8 @@ def _carried_out(step: Step, work: Workplace) -> tuple[Result | None, str]:
             root = work.environment.folder
             return generate(step, source, root=root, progress=work.say), ""
         case IngestStep():
-            return _ingest(step, work)
+            loader = Loader(work.environment, work.tables, utc_now(), work.say)
+            return loader.load(step, work.graph.sources[step.source])
         case RefineStep() | HistoryStep():
             return _refined(step, work), ""
         case FeaturesStep():
@@ -215,31 +212,6 @@ def _source(work: Workplace, name: str, kind: type[Any]) -> Any:
     if not isinstance(source, kind):
         raise FeldsparError(f"source {name} is {type(source).__name__}, not {kind.__name__}")
     return source
-
-
-def _ingest(step: IngestStep, work: Workplace) -> tuple[Result | None, str]:
-    if isinstance(work.graph.sources[step.source], KafkaSource):
-        return _ingest_messages(step, work)
-    source: FilesSource = _source(work, step.source, FilesSource)
-    if not step.files and not step.resume:
-        # made by an earlier step of this run: list them now
-        files, _ = deployed.waiting_files(step.source, source, environment=work.environment)
-        if not files:
-            return None, "no files were made"
-        step = replace(step, files=files)
-    return ingest_files(step, work.tables, now=utc_now(), progress=work.say), ""
-
-
-def _ingest_messages(step: IngestStep, work: Workplace) -> tuple[Result | None, str]:
-    source: KafkaSource = _source(work, step.source, KafkaSource)
-    if step.messages is None and not step.resume:
-        # what waits after a load that an earlier step of this run completed: look now
-        topic = deployed.topic_state(step.source, source, environment=work.environment)
-        found = next_load(topic, source, accept=False)
-        if found.status is not Status.RUN:
-            return None, found.reason
-        step = replace(step, messages=found.messages)
-    return ingest_topic(step, source, work.tables, now=utc_now(), progress=work.say), ""
 
 
 def _train(step: TrainStep, work: Workplace) -> tuple[Result | None, str]:

@@ -136,7 +136,7 @@ def _note(done: Done) -> str:
             return done.note
         case IngestResult() as one:
             aside = {"set aside": len(one.set_aside)}
-            return _phrases({"files": one.files, **aside, "messages left": one.left})
+            return _phrases({"files": one.files, **aside, "rows left": one.left})
         case RefineResult() as one:
             return _phrases({"quarantined": one.quarantined, "duplicates": one.duplicates})
         case HistoryResult() | FeaturesResult() as one:

@@ -41,7 +41,7 @@ STUCK_AFTER = timedelta(minutes=30)
 class Round:
     """What one round brought: rows loaded, valid and refused, entities changed in Redis.
 
-    ``waiting``: messages that it left for later rounds.
+    ``waiting``: rows, of messages and databases, that it left for later rounds.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Round:
 
     def __str__(self) -> str:
         refused = f", {self.quarantined:,} refused" if self.quarantined else ""
-        behind = f"; {self.waiting:,} messages wait" if self.waiting else ""
+        behind = f"; {self.waiting:,} rows wait" if self.waiting else ""
         return (
             f"round {self.number}: {self.loaded:,} rows loaded, {self.valid:,} valid{refused}, "
             f"{self.pushed:,} entities pushed in {self.seconds:.1f} s{behind}"

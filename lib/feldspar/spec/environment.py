@@ -27,7 +27,8 @@ STATE_FILE = Path(".feldspar", "stack", "state.json")
 FILLED_IN = ("name", "folder", "connectors")
 """Keys that are not written in the file."""
 # found without reading the file: an environment is looked at when sources are wrong, too
-_KAFKA = re.compile(r"""^kind:\s*["']?kafka\b""", re.MULTILINE)
+_CONNECTORS = ("kafka", "jdbc")
+_KIND = re.compile(r"""^kind:\s*["']?(\w+)""", re.MULTILINE)
 
 _REFERENCE = re.compile(r"\$\{stack:([a-z0-9_.]+)\}")
 
@@ -214,7 +215,8 @@ def connectors_of(conf_dir: Path) -> tuple[str, ...]:
     """Kinds of a project's sources that Spark needs jars of their own for."""
     files = (conf_dir / "sources").glob("*.yaml")
     written = (file.read_text(encoding="utf-8", errors="replace") for file in files)
-    return ("kafka",) if any(_KAFKA.search(text) for text in written) else ()
+    kinds = {kind for text in written for kind in _KIND.findall(text)}
+    return tuple(one for one in _CONNECTORS if one in kinds)
 
 
 class _AnyValue(Mapping[str, str]):

@@ -33,6 +33,8 @@ ADAPTERS: dict[str, TypeAdapter[Any]] = {
     "models": TypeAdapter(ModelSpec),
 }
 FOLDERS = (*ADAPTERS, "environments", "schema")
+WITH_SECRETS = ("kafka", "jdbc", "http")
+"""Kinds of sources whose files may name a password or a token."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def load_definitions(conf: Path, variables: Mapping[str, str]) -> Definitions:
         try:
             document = read_document(path, root=conf.parent, variables=variables)
             documents[kind, path.stem] = document
-            if document.tree.get("kind") == "kafka":
+            if document.tree.get("kind") in WITH_SECRETS:
                 refuse_secrets(document)
             specs[kind][path.stem] = validated(ADAPTERS[kind], document)
         except DefinitionError as error:

@@ -1,13 +1,14 @@
-"""Where rows come from: files, Kafka, the generator, or a Delta table that somebody else keeps."""
+"""Where rows come from: files, Kafka, databases, HTTP, the generator, somebody's Delta table."""
 
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from feldspar.names import SERVED_AT, SERVED_INBOX
-from feldspar.spec.definition import Definition
+from feldspar.spec.definition import Definition, Duration
+from feldspar.spec.paging import Paging, Since
 from feldspar.times import format_duration, parse_duration
 
 
@@ -197,6 +198,128 @@ class KafkaSource(Clocks):
     description: str = ""
 
 
+_POSTGRESQL = re.compile(r"^jdbc:postgresql://[^\s/@?]+/[^\s/@?]+(\?(?P<options>[^\s@]*))?$")
+_URL_OPTIONS = ("sslmode", "sslrootcert")
+"""What the drivers of Java and of Python call alike."""
+Whole = Annotated[int, BeforeValidator(_number_if_whole)]
+
+
+class JdbcSource(Clocks):
+    """A table or a query of a PostgreSQL database.
+
+    With an ``incremental_column`` each load takes the rows that are new or changed by it; without
+    one each load is a snapshot of all rows. ``exclude`` as in ``KafkaSource``.
+    """
+
+    kind: Literal["jdbc"]
+    url: str = Field(exclude=True, description="jdbc:postgresql://host:port/database")
+    table: str | None = Field(
+        default=None, exclude=True, description="table or view, as schema.table; or say 'query'"
+    )
+    query: str | None = Field(
+        default=None, exclude=True, description="SELECT of the rows; or say 'table'"
+    )
+    user: str | None = Field(default=None, exclude=True, repr=False)
+    password: str | None = Field(
+        default=None, exclude=True, repr=False, description="${NAME}, never itself"
+    )
+    incremental_column: str | None = Field(
+        default=None,
+        exclude=True,
+        pattern=r"^[^\s#/]+$",
+        description="whole number, date or timestamp that grows with each new or changed row; "
+        "none: each load is a snapshot of all rows",
+    )
+    overlap: Annotated[int | Duration, BeforeValidator(_number_if_whole)] | None = Field(
+        default=None,
+        exclude=True,
+        description="how far below the newest value rows may still be committed: 10m of a time, "
+        "1000 of a number; each load looks there again",
+    )
+    most: Whole = Field(
+        default=1_000_000,
+        ge=1,
+        exclude=True,
+        description="new rows that one load takes at most; rows of one value stay together",
+    )
+    every: Duration | None = Field(
+        default=None, exclude=True, description="of snapshots: how often at most; default 1d"
+    )
+    partitions: Whole = Field(
+        default=1, ge=1, le=64, exclude=True, description="connections that read side by side"
+    )
+    description: str = ""
+
+    @field_validator("url")
+    @classmethod
+    def _of_postgresql(cls, url: str) -> str:
+        found = _POSTGRESQL.match(url)
+        if found is None:
+            text = "a database is jdbc:postgresql://host:port/database; others are not read yet"
+            raise ValueError(text)
+        given = [one.partition("=")[0] for one in (found["options"] or "").split("&") if one]
+        if not set(given) <= set(_URL_OPTIONS):
+            raise ValueError(f"it takes {' and '.join(_URL_OPTIONS)} after '?', nothing else")
+        return url
+
+    @model_validator(mode="after")
+    def _what_is_read(self) -> Self:
+        if (self.table is None) == (self.query is None):
+            raise ValueError("say one of 'table' and 'query'")
+        if self.incremental_column is None and {"most", "overlap"} & self.model_fields_set:
+            raise ValueError("a snapshot is whole: 'most' and 'overlap' need 'incremental_column'")
+        if self.incremental_column is not None and self.every is not None:
+            raise ValueError("'every' is of snapshots; 'incremental_column' reads what is new")
+        return self
+
+
+class HttpSource(Clocks):
+    """JSON objects that a server gives page by page; ``exclude`` as in ``KafkaSource``."""
+
+    kind: Literal["http"]
+    url: str = Field(
+        exclude=True,
+        pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$",
+        description="of the list, without what stands after '?': that is 'parameters'",
+    )
+    items: str = Field(
+        default="", exclude=True, description="path of the list in an answer; none: it is the list"
+    )
+    parameters: dict[str, str] = Field(default_factory=dict, exclude=True)
+    paging: Paging | None = Field(
+        default=None, exclude=True, description="none: one answer has all items"
+    )
+    since: Since | None = Field(default=None, exclude=True)
+    token: str | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="${NAME}, never itself: sent as Authorization: Bearer, or as 'header' says",
+    )
+    header: str | None = Field(
+        default=None,
+        exclude=True,
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="that takes the token as it is, such as X-Api-Key",
+    )
+    every: Duration = Field(
+        default=timedelta(minutes=1), exclude=True, description="how often it is asked at most"
+    )
+    rate: Annotated[float, BeforeValidator(_number_if_whole)] = Field(
+        default=10, gt=0, exclude=True, description="requests a second at most"
+    )
+    most: Whole = Field(
+        default=1_000, ge=1, exclude=True, description="pages that one load asks for at most"
+    )
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _who_asks(self) -> Self:
+        if self.header and not self.token:
+            raise ValueError("'header' takes a 'token'")
+        return self
+
+
 Option = Annotated[int | float | str, BeforeValidator(_number_if_whole)]
 
 
@@ -213,7 +336,7 @@ class GeneratorSource(Definition):
     description: str = ""
 
 
-TableSource = FilesSource | KafkaSource | DeltaSource
+TableSource = FilesSource | KafkaSource | JdbcSource | HttpSource | DeltaSource
 """Sources that tables are made from."""
 AnySource = TableSource | GeneratorSource
 SourceSpec = Annotated[AnySource, Field(discriminator="kind")]

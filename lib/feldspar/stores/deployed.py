@@ -20,6 +20,8 @@ from feldspar.graph.graph import Graph
 from feldspar.graph.observed import (
     ModelState,
     Observed,
+    PagesState,
+    RelationState,
     SourceState,
     TableId,
     TableState,
@@ -34,11 +36,13 @@ from feldspar.spec.source import (
     DeltaSource,
     FilesSource,
     GeneratorSource,
+    HttpSource,
+    JdbcSource,
     KafkaSource,
 )
-from feldspar.stores import kafka, objects
+from feldspar.stores import jdbc, kafka, objects
 from feldspar.stores.online import OnlineStore
-from feldspar.stores.tables import arrow, log, offsets
+from feldspar.stores.tables import arrow, extracts, log, offsets, pages
 from feldspar.stores.tables.again import again
 from feldspar.stores.tables.external import ExternalTable
 from feldspar.stores.tables.lake import Lake
@@ -188,8 +192,8 @@ def source_state(name: str, graph: Graph, environment: Environment) -> SourceSta
     Raises:
         InputError: its path or topic is not there.
         TableNotFoundError: there is no Delta table at its path.
-        UnreachableError: no broker answers.
-        UsageError: the client of Kafka is not installed.
+        UnreachableError: no broker or database answers.
+        UsageError: a client is not installed.
     """
     source = graph.sources[name]
     if isinstance(source, DeltaSource):
@@ -200,6 +204,10 @@ def source_state(name: str, graph: Graph, environment: Environment) -> SourceSta
         return _files_state(name, source, graph=graph, environment=environment)
     if isinstance(source, KafkaSource):
         return SourceState(topic=topic_state(name, source, environment=environment))
+    if isinstance(source, JdbcSource):
+        return SourceState(relation=relation_state(name, source, environment=environment))
+    if isinstance(source, HttpSource):
+        return SourceState(pages=pages_state(name, Lake.of(environment)))
     return None
 
 
@@ -214,6 +222,32 @@ def topic_state(name: str, source: KafkaSource, *, environment: Environment) -> 
     # read first: what is written meanwhile is more, never less
     read = offsets.newest(Lake.of(environment), name)
     return replace(kafka.observe_topic(source, name), read=read)
+
+
+def relation_state(name: str, source: JdbcSource, *, environment: Environment) -> RelationState:
+    """What the table or the query of a source holds, and how far it was read.
+
+    Raises:
+        UnreachableError: no server answers.
+        InputError: there is no such table or column.
+        UsageError: the client is not installed.
+    """
+    return jdbc.observe_relation(source, name, extracts.newest(Lake.of(environment), name))
+
+
+def pages_state(name: str, lake: Lake) -> PagesState:
+    """How far an HTTP source was asked, and which of its pages no load has taken.
+
+    The server itself is not asked: it tells nobody how much waits.
+    """
+    loaded, aside = _known_files(lake, name)
+    known = loaded | {uri for uri, _, _ in aside}
+    waiting = tuple(one for one in pages.files(lake, name) if _one_scheme(one.uri) not in known)
+    last, now = pages.newest(lake, name), to_micros(utc_now())
+    if last is None:
+        return PagesState(now, waiting)
+    following = last.number + 1
+    return PagesState(now, waiting, following, last.next, last.since, last.newest, last.at)
 
 
 def _files_state(
@@ -266,6 +300,9 @@ def table_states(graph: Graph, lake: Lake) -> dict[TableId, TableState]:
     topics = [name for name, one in graph.sources.items() if isinstance(one, KafkaSource)]
     if topics:
         wanted["ops", "offsets"] = [cursor("ingest", name) for name in topics]
+    databases = [name for name, one in graph.sources.items() if isinstance(one, JdbcSource)]
+    if databases:
+        wanted["ops", "extracts"] = [cursor("ingest", name) for name in databases]
     for name in graph.sources:
         wanted["bronze", name] = [cursor("ingest", name)]
     for name, table in graph.tables.items():

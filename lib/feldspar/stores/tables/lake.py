@@ -42,6 +42,10 @@ class Lake:
         # beside ``names.SERVED_INBOX``: a source may be called "served"
         return self.uri("inbox", f"pushed/{source}")
 
+    def pulled(self, source: str) -> str:
+        """The folder of the pages that an HTTP source gave, as files of JSON lines."""
+        return self.uri("inbox", f"pulled/{source}")
+
     def native_uri(self, layer: str, name: str) -> str:
         """The same folder for readers without a JVM (``s3://`` or a local path)."""
         return self.uri(layer, name).replace("s3a://", "s3://", 1)
