@@ -95,6 +95,14 @@ faults: setup ## kill, stop and disturb real runs and compare with an oracle (SE
 	SEEDS=$(SEEDS) ZOMBIES=$(ZOMBIES) STORES=$(STORES) RESUME=$(RESUME) \
 	  $(BIN)/python -m pytest tests/system/test_faults.py
 
+SERVERS ?= weed,minio
+DRIVERS ?= 4
+COMMITS ?= 100
+.PHONY: drivers
+drivers: setup ## commit from DRIVERS Spark drivers to one table at once (4 x 100: ten minutes an S3 server; builds MinIO by Go)
+	DRIVERS=$(DRIVERS) COMMITS=$(COMMITS) SERVERS=$(SERVERS) \
+	  $(BIN)/python -m pytest tests/system/test_drivers.py
+
 BATCHES ?= 2000
 .PHONY: care
 care: setup ## write BATCHES small batches; how many files, bytes rewritten, time of a scan (2000: half an hour)
