@@ -92,12 +92,25 @@ properties: setup ## compare every engine with the oracle on CASES random cases 
 	  tests/spark/test_packed_cases.py
 
 SEEDS ?= 5
-ZOMBIES ?= 1
 STORES ?= 1
 .PHONY: faults
-faults: setup ## kill, stop and disturb real runs and compare with an oracle (SEEDS=200 RESUME=1: hours, goes on where it was)
-	SEEDS=$(SEEDS) ZOMBIES=$(ZOMBIES) STORES=$(STORES) RESUME=$(RESUME) \
+faults: setup ## kill and disturb real runs and compare with an oracle (SEEDS=200 RESUME=1: hours, goes on where it was)
+	SEEDS=$(SEEDS) STORES=$(STORES) RESUME=$(RESUME) \
 	  $(BIN)/python -m pytest tests/system/test_faults.py
+
+SERVERS ?= weed,minio
+ZOMBIES ?= 20
+.PHONY: zombies
+zombies: setup ## stop a run ZOMBIES times at each of five points, behind another one let it go on (20 on two S3 servers: an hour; builds MinIO by Go)
+	ZOMBIES=$(ZOMBIES) SERVERS=$(SERVERS) $(BIN)/python -m pytest tests/system/test_zombies.py
+	@cat out/zombies/*.json
+
+DRIVERS ?= 4
+COMMITS ?= 100
+.PHONY: drivers
+drivers: setup ## commit from DRIVERS Spark drivers to one table at once (4 x 100: ten minutes an S3 server; builds MinIO by Go)
+	DRIVERS=$(DRIVERS) COMMITS=$(COMMITS) SERVERS=$(SERVERS) \
+	  $(BIN)/python -m pytest tests/system/test_drivers.py
 
 BATCHES ?= 2000
 .PHONY: care

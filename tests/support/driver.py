@@ -1,17 +1,17 @@
 """A Spark driver of its own that appends to a Delta table, one commit after the other.
 
-``python -m support.driver <project> <table> <name> <commits>``: says ``ready``, waits for a line,
+``python -m support.driver <conf> <table> <name> <commits>``: says ``ready``, waits for a line,
 and then says each commit's number once Delta acknowledged it.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from feldspar.run.session import open_session
 from feldspar.spec.environment import load_environment
-from support.places import SMALL_SPARK
 
 ROWS = 3
 COLUMNS = "driver string, commit bigint, row bigint"
@@ -19,10 +19,8 @@ COLUMNS = "driver string, commit bigint, row bigint"
 
 def main() -> None:
     """Appends ``ROWS`` rows a commit."""
-    project, table, name, commits = sys.argv[1:]
-    environment = load_environment(Path(project, "conf"), "local", {})
-    small = SMALL_SPARK.model_copy(update={"driver_memory": "1g"})
-    spark = open_session(environment.model_copy(update={"spark": small}), app_name=name)
+    conf, table, name, commits = sys.argv[1:]
+    spark = open_session(load_environment(Path(conf), "disk", os.environ), app_name=name)
     # what the first write has to load would keep the drivers apart
     spark.read.format("delta").load(table).count()
     sys.stdout.write("ready\n")

@@ -266,10 +266,6 @@ class Project:
         os.killpg(process.pid, signal.SIGSTOP)
         assert reached(), "the point was passed before the processes stopped"
 
-    def let_go(self, process: subprocess.Popen[bytes]) -> None:
-        """Lets a stopped run go on."""
-        os.killpg(process.pid, signal.SIGCONT)
-
     @contextmanager
     def streaming(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         """``jobs/stream.py`` beside the caller; killed at the end."""

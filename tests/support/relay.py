@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -19,11 +19,15 @@ _BYTES = 1 << 16
 
 @dataclass
 class Relay:
-    """A running relay; ``target`` is a port and may be replaced at any time."""
+    """A running relay; ``target`` is a port and may be replaced at any time.
+
+    ``gate`` is told what a client sends, which goes on when it returns.
+    """
 
     target: int
     listening: socket.socket
     tls: ssl.SSLContext | None
+    gate: Callable[[bytes], None] = lambda _: None
     open: list[socket.socket] = field(default_factory=list)
 
     @property
@@ -47,14 +51,20 @@ class Relay:
             near = self.tls.wrap_socket(client, server_side=True) if self.tls else client
             far = socket.create_connection((HOST, self.target))
             self.open += [near, far]
-            there = threading.Thread(target=_pass_on, args=(near, far), daemon=True)
+            way = (near, far, self._ask)
+            there = threading.Thread(target=_pass_on, args=way, daemon=True)
             there.start()
-            _pass_on(far, near)
+            _pass_on(far, near, lambda _: None)
+
+    def _ask(self, data: bytes) -> None:
+        # the gate that there is by now
+        self.gate(data)
 
 
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+def _pass_on(source: socket.socket, sink: socket.socket, gate: Callable[[bytes], None]) -> None:
     with suppress(OSError):
         while data := source.recv(_BYTES):
+            gate(data)
             sink.sendall(data)
     for one in (source, sink):
         with suppress(OSError):

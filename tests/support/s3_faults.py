@@ -47,6 +47,8 @@ def one_in(share: int, chance: random.Random) -> Chooser:
 
 Chooser = Callable[[str, str], Fault]
 """The fault of a request, by its method and path."""
+Gate = Callable[[str, str, bytes], None]
+"""Is told method, path and body of a request, which goes on when it returns."""
 
 
 @dataclass
@@ -56,12 +58,14 @@ class FaultyS3:
     Attributes:
         endpoint: its address.
         chooser: asked at each request; may be replaced at any time.
+        gate: told of each request first; may be replaced at any time.
         met: the faults that happened, with method and path.
         calls: how many requests there were.
     """
 
     endpoint: str
     chooser: Chooser
+    gate: Gate = lambda _method, _path, _body: None
     calls: int = 0
     met: list[tuple[Fault, str, str]] = field(default_factory=list)
 
@@ -90,6 +94,7 @@ def _handler(proxy: FaultyS3, address: str) -> type[BaseHTTPRequestHandler]:
         def do_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             proxy.calls += 1
+            proxy.gate(self.command, self.path, body)
             fault = proxy.chooser(self.command, self.path)
             if fault is not Fault.NONE:
                 proxy.met.append((fault, self.command, self.path))

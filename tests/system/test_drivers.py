@@ -1,6 +1,6 @@
 """Several Spark drivers append to one Delta table on S3 at the same time.
 
-``DRIVERS=4 COMMITS=100`` makes it long.
+``DRIVERS=4 COMMITS=100 SERVERS=weed,minio`` makes it long.
 """
 
 from __future__ import annotations
@@ -18,35 +18,39 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyarrow import table as arrow_table
 
-from feldspar.spec.storage_options import delta_storage_options
+from feldspar.spec.environment import StorageSpec
 from support.driver import ROWS
-from support.places import REPOSITORY, LocalStack
+from support.killing import Project
+from support.places import REPOSITORY
 
 pytestmark = pytest.mark.stack
 DRIVERS = int(os.environ.get("DRIVERS", "2"))
 COMMITS = int(os.environ.get("COMMITS", "4"))
-TABLE = "s3a://feldspar/drivers/payments"
+TABLE = ("silver", "payments")
+NO_REDIS = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture
-def options(stack: LocalStack) -> dict[str, str]:
-    return delta_storage_options(stack.environment.storage)
+def project(s3: StorageSpec, tmp_path: Path) -> Project:
+    return Project.make(tmp_path, NO_REDIS, s3)
 
 
 @pytest.fixture
-def drivers(stack: LocalStack, options: dict[str, str], tmp_path: Path) -> Iterator[list]:
+def drivers(project: Project, tmp_path: Path) -> Iterator[list]:
     """Drivers that wait for a line before their first commit, to an empty table."""
     empty = arrow_table({"driver": ["x"], "commit": [0], "row": [0]}).slice(1)
-    write_deltalake(TABLE.replace("s3a:", "s3:"), empty, storage_options=options)
+    lake = project.lake
+    write_deltalake(lake.native_uri(*TABLE), empty, storage_options=lake.options())
     paths = os.pathsep.join(str(REPOSITORY / one) for one in ("lib", "tests"))
     with ExitStack() as running:
         started = []
         for number in range(DRIVERS):
-            words = (str(stack.folder), TABLE, f"driver {number}", str(COMMITS))
+            conf, table = str(tmp_path / "conf"), lake.uri(*TABLE)
+            words = (conf, table, f"driver {number}", str(COMMITS))
             log = running.enter_context((tmp_path / f"{number}.log").open("wb"))
             process = subprocess.Popen(
                 [sys.executable, "-m", "support.driver", *words],
-                env={**os.environ, "PYTHONPATH": paths},
+                env={**os.environ, **project.variables, "PYTHONPATH": paths},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -64,7 +68,7 @@ def line_of(stream: IO[str] | None) -> str:
 
 
 def test_no_drivers_commit_is_lost_or_doubled(
-    drivers: list[subprocess.Popen[str]], options: dict[str, str], tmp_path: Path
+    drivers: list[subprocess.Popen[str]], project: Project, tmp_path: Path
 ) -> None:
     assert [line_of(one.stdout) for one in drivers] == ["ready"] * DRIVERS
     for one in drivers:
@@ -79,7 +83,8 @@ def test_no_drivers_commit_is_lost_or_doubled(
     logs = [(tmp_path / f"{number}.log").read_text()[-2000:] for number in range(DRIVERS)]
     assert [one.returncode for one in drivers] == [0] * DRIVERS, logs
     assert acknowledged == {(number, at) for number in range(DRIVERS) for at in range(COMMITS)}
-    found = DeltaTable(TABLE.replace("s3a:", "s3:"), storage_options=options)
+    lake = project.lake
+    found = DeltaTable(lake.native_uri(*TABLE), storage_options=lake.options())
     rows = found.to_pyarrow_table().to_pylist()
     assert found.version() == DRIVERS * COMMITS
     assert Counter((row["driver"], row["commit"]) for row in rows) == {

@@ -2,8 +2,8 @@
 
 A seed is a run of faults of its own, compared with the oracle; what it came to is kept under
 out/faults, and with RESUME=1 a seed that came out right is not run again. ``SEEDS=200`` runs so
-many, ``ZOMBIES=20`` stops a run twenty times at each point and lets it go on behind another one,
-``STORES=20`` sends as many runs through a store that fails, each in its own way.
+many, ``STORES=20`` sends as many runs through a store that fails, each in its own way. Runs that
+are stopped and go on behind another one are in test_zombies.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import pytest
 
 from feldspar.stores.tables.steps import newest
 from support.faults import report
-from support.faults.points import POINTS
 from support.faults.seeded import FILES, KINDS, Outcome, run_seed
 from support.killing import Project, write_payments
 from support.places import REPOSITORY, LocalStack
@@ -29,19 +28,9 @@ from support.s3_faults import Fault, FaultyS3, faulty_s3, one_in
 from support.valkey import valkey
 
 OUT = REPOSITORY / "out" / "faults"
-OVERTAKEN = re.compile("later run has taken over|another run has meanwhile")
 SEED = int(os.environ.get("SEED", "1"))
 SEEDS = range(SEED, SEED + int(os.environ.get("SEEDS", "5")))
 STORES = range(SEED, SEED + int(os.environ.get("STORES", "1")))
-ZOMBIES = (
-    "inside_the_merge",
-    "bronze_before_its_list",
-    "quarantine_before_silver",
-    "silver_before_the_ledger",
-    "gold_before_redis",
-)
-TIMES = int(os.environ.get("ZOMBIES", "0"))
-CASES = ZOMBIES * TIMES or ZOMBIES[:1]
 
 
 @pytest.fixture(scope="module")
@@ -94,34 +83,6 @@ def _first(project: Project) -> None:
 
 def _more(project: Project) -> None:
     write_payments(project.folder / "data" / "payments" / "second.csv", first=550, rows=300)
-
-
-@pytest.mark.stack
-@pytest.mark.parametrize("point", CASES)
-def test_a_run_that_goes_on_after_another_one_took_over_publishes_nothing(
-    undisturbed: Project,
-    stack: LocalStack,
-    tmp_path_factory: pytest.TempPathFactory,
-    point: str,
-) -> None:
-    with valkey(tmp_path_factory.mktemp("valkey")) as server:
-        folder = tmp_path_factory.mktemp("overtaken")
-        project = Project.make(folder, server.url, stack.environment.storage)
-        _first(project)
-        with project.streaming() as stopped:
-            project.wait_for(project.nothing_waits, stopped)
-            reached = POINTS[point](project)
-            _more(project)
-            project.stop_when(reached, stopped)
-            project.apply()
-            project.let_go(stopped)
-            project.wait_for(lambda: bool(OVERTAKEN.search(project.log_end())), stopped)
-            code = project.code_of(stopped)
-        expected, found = undisturbed.contents(), project.contents()
-        online = project.online()
-    assert {name for name in expected if expected[name] != found[name]} == {"ops.runs"}
-    assert online == undisturbed.online()
-    assert code == 1
 
 
 @pytest.mark.stack
