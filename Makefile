@@ -97,8 +97,8 @@ faults: setup ## kill, stop and disturb real runs and compare with an oracle (SE
 
 BATCHES ?= 2000
 .PHONY: care
-care: setup ## write BATCHES small batches; how many files, bytes rewritten, time of a scan (2000: half an hour)
-	BATCHES=$(BATCHES) $(BIN)/python -m pytest -s tests/spark/test_care_long.py
+care: setup ## write BATCHES small batches; how many files, bytes rewritten, time of a scan (2000: half an hour; TABLE=silver, plain or events: one)
+	BATCHES=$(BATCHES) $(BIN)/python -m pytest -s tests/spark/test_care_long.py -k "$(TABLE)"
 
 ANSWERS ?= 100000
 ORACLE ?= 10000
