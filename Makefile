@@ -114,8 +114,8 @@ drivers: setup ## commit from DRIVERS Spark drivers to one table at once (4 x 10
 
 BATCHES ?= 2000
 .PHONY: care
-care: setup ## write BATCHES small batches; how many files, bytes rewritten, time of a scan (2000: half an hour)
-	BATCHES=$(BATCHES) $(BIN)/python -m pytest -s tests/spark/test_care_long.py
+care: setup ## write BATCHES small batches; how many files, bytes rewritten, time of a scan (2000: half an hour; TABLE=silver, plain or events: one)
+	BATCHES=$(BATCHES) $(BIN)/python -m pytest -s tests/spark/test_care_long.py -k "$(TABLE)"
 
 ANSWERS ?= 100000
 ORACLE ?= 10000

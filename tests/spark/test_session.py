@@ -27,7 +27,12 @@ from feldspar.launch.jars import (
     read_lock,
 )
 from feldspar.launch.java import find_java, java_home, java_version
-from feldspar.launch.submit import submit_command, submit_variables, write_properties
+from feldspar.launch.submit import (
+    session_conf,
+    submit_command,
+    submit_variables,
+    write_properties,
+)
 from feldspar.run.session import open_session
 from feldspar.spec.environment import Environment, load_environment
 from feldspar.spec.storage_options import delta_storage_options
@@ -135,6 +140,14 @@ def test_own_spark_settings_win(disk: Environment) -> None:
     own = disk.spark.model_copy(update={"conf": {"spark.sql.shuffle.partitions": "7"}})
     path = write_properties(disk.model_copy(update={"spark": own, "name": "own"}), os.environ)
     assert "spark.sql.shuffle.partitions 7\n" in path.read_text(encoding="utf-8")
+
+
+def test_a_file_costs_little_to_open_on_a_disk_alone(disk: Environment) -> None:
+    on_s3 = disk.storage.model_copy(update={"root": "s3a://lake"})
+    environments = disk, disk.model_copy(update={"storage": on_s3})
+
+    found = ["spark.sql.files.openCostInBytes" in session_conf(one) for one in environments]
+    assert found == [True, False]
 
 
 def test_without_a_java_of_the_machine_the_carried_one_is_found() -> None:

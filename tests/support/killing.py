@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -191,12 +191,17 @@ class Project:
 
     def start(self, job: str = "apply", *words: str) -> subprocess.Popen[bytes]:
         """A job by spark-submit, leading a process group of its own."""
-        command = submit_command(
-            self.given,
-            self.folder / "jobs" / f"{job}.py",
-            [*words, "--conf", str(self.folder / "conf"), "--env", "disk"],
-            variables=self._variables,
+        return self.launch(
+            submit_command(
+                self.given,
+                self.folder / "jobs" / f"{job}.py",
+                [*words, "--conf", str(self.folder / "conf"), "--env", "disk"],
+                variables=self._variables,
+            )
         )
+
+    def launch(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        """A command in the project's folder, with all that a job is given."""
         with (self.folder / "run.log").open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -231,11 +236,10 @@ class Project:
         """The last words of its runs."""
         return (self.folder / "run.log").read_text(encoding="utf-8")[-LOG_CHARACTERS:]
 
-    def killed_at(self, reached: Callable[[], bool]) -> bool:
-        """Runs the plan and kills every process of it, -9, at a point; False where it came to its
-        end, the point being too short to be seen.
+    def killed_at(self, reached: Callable[[], bool], process: subprocess.Popen[bytes]) -> bool:
+        """Kills every process of a run, -9, at a point; False where the run came to its end, the
+        point being too short to be seen.
         """
-        process = self.start()
         try:
             while process.poll() is None:
                 if reached():
@@ -245,15 +249,8 @@ class Project:
                         return True
                     os.killpg(process.pid, signal.SIGCONT)
                 threading.Event().wait(POLL_SECONDS)
+            assert process.returncode == 0, self.log_end()
             return False
-        finally:
-            _kill(process)
-
-    def kill_when(self, reached: Callable[[], bool]) -> None:
-        """Runs the plan and kills every process of it, -9, as soon as ``reached`` is true."""
-        process = self.start()
-        try:
-            self.stop_when(reached, process)
         finally:
             _kill(process)
 

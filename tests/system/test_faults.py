@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from random import Random
 from threading import Event
 
@@ -21,7 +22,18 @@ import pytest
 
 from feldspar.stores.tables.steps import newest
 from support.faults import report
-from support.faults.seeded import FILES, KINDS, Outcome, run_seed
+from support.faults.points import POINTS
+from support.faults.seeded import (
+    FILES,
+    KINDS,
+    LEAVE_ROWS,
+    NEED_ROWS,
+    SECOND,
+    WIPED,
+    Outcome,
+    disturbances,
+    run_seed,
+)
 from support.killing import Project, write_payments
 from support.places import REPOSITORY, LocalStack
 from support.s3_faults import Fault, FaultyS3, faulty_s3, one_in
@@ -62,6 +74,26 @@ def test_every_kind_of_fault_was_met_and_the_report_says_how_often(
     report.write(OUT, outcomes)
     missed = [name for name, number in report.hits_of(outcomes).items() if not number]
     assert len(outcomes) * FILES < len(KINDS) or missed == []
+
+
+def test_every_point_is_drawn_and_none_that_needs_rows_comes_first() -> None:
+    drawn = [disturbances(seed) for seed in range(len(KINDS))]
+
+    early = [one for one in drawn if NEED_ROWS & {*one} and one[0] not in LEAVE_ROWS]
+    assert ({*KINDS}, early) == ({*POINTS, WIPED, SECOND}, [])
+
+
+def test_a_seed_that_came_out_right_is_not_run_again(tmp_path: Path) -> None:
+    drawn = disturbances(7)
+    right = Outcome(7, drawn, drawn, 600)
+    others = [
+        Outcome(8, disturbances(8), (), 600, ("silver lacks a row",)),
+        Outcome(9, disturbances(8), (), 600),
+    ]
+    for outcome in (right, *others):
+        report.save(tmp_path, outcome)
+
+    assert [report.load(tmp_path, seed) for seed in (7, 8, 9, 10)] == [right, None, None, None]
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,10 @@ _SESSION = {
     # column costs nearly as much as writing them to a table
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
 }
+# Spark deals files out to tasks by their bytes and what opening one costs, by default as much as
+# reading 4 MiB. On S3 it does; on a disk, of a table with a few large and some small files, one of
+# two tasks got 94 % of the bytes (docs/decisions/0028)
+_ON_DISK = {"spark.sql.files.openCostInBytes": str(512 * 2**10)}
 _LOG_STORE = {SETTING: LOG_STORE, SETTING.replace("s3a", "s3"): LOG_STORE}
 # Python workers keep the memory of one bucket's arrays for the next. Given back and asked for
 # again each time, as the allocator does of itself, it cost a fifth of the time of windows over
@@ -102,10 +106,11 @@ def spark_conf(environment: Environment, variables: Mapping[str, str]) -> dict[s
 
 def session_conf(environment: Environment) -> dict[str, str]:
     """The part that may also be set once Spark's JVM runs: SQL, Delta and storage."""
+    scans = {} if environment.storage.on_s3 else _ON_DISK
     hadoop = {f"spark.hadoop.{k}": v for k, v in fs_s3a_conf(environment.storage).items()}
     own = {k: v for k, v in environment.spark.conf.items() if k not in _OPTIONS}
     warehouse = str(environment.state_folder / "warehouse")
-    return {**_SESSION, "spark.sql.warehouse.dir": warehouse, **hadoop, **own}
+    return {**_SESSION, "spark.sql.warehouse.dir": warehouse, **scans, **hadoop, **own}
 
 
 def write_properties(environment: Environment, variables: Mapping[str, str]) -> Path:

@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from support.faults.seeded import KINDS, Outcome
+from support.faults.points import POINTS
+from support.faults.seeded import KINDS, SECOND, WIPED, Outcome, disturbances
+
+_NO_POINTS = {
+    WIPED: "Redis loses everything after a run.",
+    SECOND: "Two runs are started at the same time.",
+}
 
 _PAGE = """\
 <!doctype html><html lang="en"><meta charset="utf-8"><title>Faults</title>
@@ -17,7 +23,7 @@ _PAGE = """\
 table{{border-collapse:collapse}}
 td,th{{padding:.2rem .8rem;text-align:left;border-bottom:1px solid #ccc}}</style>
 <h1>{seeds} seeds, {rows:,} rows, {faults} faults, {differences} differences</h1>
-<table><tr><th>what was done to a run</th><th>times</th></tr>{kinds}</table>
+<table><tr><th>a run was killed, or disturbed</th><th>when</th><th>times</th></tr>{kinds}</table>
 <h2>Seeds</h2>
 <table><tr><th>seed</th><th>in this order</th><th>rows</th><th>differences</th></tr>{runs}
 </table>
@@ -26,20 +32,25 @@ td,th{{padding:.2rem .8rem;text-align:left;border-bottom:1px solid #ccc}}</style
 
 
 def load(folder: Path, seed: int) -> Outcome | None:
-    """What a seed came to when it was run before; None where it was not, or differed."""
+    """What a seed came to when it was run before; None where it is to be run (again): it was not,
+    it differed, or another set of faults was drawn.
+    """
     path = _path(folder, seed)
     if not path.is_file():
         return None
     found = json.loads(path.read_text(encoding="utf-8"))
-    if found["differences"]:
+    if found["differences"] or found.get("drawn") != list(disturbances(seed)):
         return None
-    return Outcome(found["seed"], tuple(found["hit"]), found["rows"])
+    return Outcome(found["seed"], tuple(found["drawn"]), tuple(found["hit"]), found["rows"])
 
 
 def save(folder: Path, outcome: Outcome) -> None:
-    """Keeps what a seed came to."""
+    """Keeps what a seed came to; a process that is killed meanwhile leaves no half of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    _path(folder, outcome.seed).write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
+    path = _path(folder, outcome.seed)
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
+    draft.replace(path)
 
 
 def write(folder: Path, outcomes: Sequence[Outcome]) -> None:
@@ -53,7 +64,9 @@ def write(folder: Path, outcomes: Sequence[Outcome]) -> None:
     }
     report = {**facts, "hit": hits, "runs": [asdict(one) for one in outcomes]}
     (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    kinds = "".join(_row(name.replace("_", " "), str(number)) for name, number in hits.items())
+    kinds = "".join(
+        _row(name.replace("_", " "), _when(name), str(number)) for name, number in hits.items()
+    )
     runs = "".join(_run(one) for one in outcomes)
     page = _PAGE.format(**facts, kinds=kinds, runs=runs)
     (folder / "report.html").write_text(page, encoding="utf-8")
@@ -63,6 +76,10 @@ def hits_of(outcomes: Sequence[Outcome]) -> dict[str, int]:
     """How often each kind of fault was met."""
     counted = Counter(name for one in outcomes for name in one.hit)
     return {name: counted[name] for name in KINDS}
+
+
+def _when(name: str) -> str:
+    return _NO_POINTS.get(name) or " ".join((POINTS[name].__doc__ or "").split())
 
 
 def _path(folder: Path, seed: int) -> Path:

@@ -10,62 +10,102 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from feldspar.stores.events import StoredEvents
+from feldspar.stores.tables.tiers import FRESH, RUNS
 from feldspar.times import from_micros
 from support.faults.deliveries import COLUMNS, CUSTOMERS, Delivery, deliveries
 from support.faults.oracle import Expected, Row, expected
-from support.faults.points import POINTS
+from support.faults.points import GOLD, POINTS, SILVER, TableId
+from support.faults.upkeep import age, scatter, start_vacuum
 from support.killing import Project
 from support.small_project import FILES as FILES_OF
 from support.valkey import Valkey, valkey
 
 FILES, ROWS = 3, 200
+TRIES = 2
+"""A point that a run passes unseen is waited for once more, with another file."""
 SOURCE, TABLE = "sources/payments.yaml", "tables/transactions.yaml"
 DEFINITIONS = {
     SOURCE: FILES_OF[SOURCE].replace("event_time + 0s", "told_at"),
     TABLE: FILES_OF[TABLE].replace("checks:", "  told_at: timestamp\nchecks:"),
 }
-WIPED, SECOND = "redis_wiped", "a_second_driver"
-KINDS = (*POINTS, WIPED, SECOND)
-"""All that is done to runs."""
+WIPED, SECOND, VACUUM = "redis_wiped", "a_second_driver", "inside_the_vacuum"
+SCATTERED: Mapping[str, tuple[TableId, int]] = {
+    "inside_the_compaction": (SILVER, 2 * (FRESH + RUNS)),
+    "inside_the_sorting_of_gold": (GOLD, 2 * (FRESH + RUNS)),
+    # the vacuum is to last long enough to be met
+    VACUUM: (SILVER, ROWS),
+}
+"""Into how many files a table comes to lie, so that upkeep has something to do."""
+NEED_ROWS = {"inside_the_merge", *SCATTERED}
+"""In empty tables they are something else, or nothing."""
+KINDS = (
+    "file_of_bronze_written",
+    WIPED,
+    "inside_the_merge",
+    "silver_before_the_ledger",
+    "bronze_before_its_list",
+    "gold_before_redis",
+    "inside_the_sorting_of_gold",
+    SECOND,
+    "quarantine_before_silver",
+    "ledger_before_gold",
+    VACUUM,
+    "file_of_gold_written",
+    "inside_the_compaction",
+)
+"""All that is done to runs. Seeds take three that follow one another: beside each that needs rows
+is one that leaves some.
+"""
+LEAVE_ROWS = {WIPED, SECOND, "gold_before_redis", "silver_before_the_ledger"} | {
+    "ledger_before_gold",
+    "file_of_gold_written",
+}
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one seed came to; ``hit``: the disturbances in their order."""
+    """What one seed came to; ``hit``: the disturbances that were met, in the order ``drawn``."""
 
     seed: int
+    drawn: tuple[str, ...]
     hit: tuple[str, ...]
     rows: int
     differences: tuple[str, ...] = field(default=())
 
 
-def disturbances(seed: int) -> list[str]:
+def disturbances(seed: int) -> tuple[str, ...]:
     """One a file: seeds after each other go through all there are."""
-    return [KINDS[(seed * FILES + place) % len(KINDS)] for place in range(FILES)]
+    chosen = [KINDS[(seed * FILES + place) % len(KINDS)] for place in range(FILES)]
+    Random(seed).shuffle(chosen)
+    if not NEED_ROWS.isdisjoint(chosen):
+        chosen.sort(key=lambda name: name not in LEAVE_ROWS)
+    return tuple(chosen)
 
 
 def run_seed(seed: int, folder: Path) -> Outcome:
     """Carries one seed out in a project of its own."""
-    random = Random(seed)
-    sent = deliveries(random, files=FILES, rows=ROWS)
-    chosen = disturbances(seed)
+    coming = iter(deliveries(Random(seed), files=FILES * TRIES, rows=ROWS))
+    drawn, sent, hit = disturbances(seed), list[Delivery](), list[str]()
     with valkey(folder / "valkey") as server:
         project = Project.make(folder / "project", server.url, files=DEFINITIONS)
-        hit = []
-        for delivery, name in zip(sent, chosen, strict=True):
-            _deliver(project, delivery)
-            hit += [name] if _disturb(project, name, server) else []
+        for name in drawn:
+            for delivery in islice(coming, TRIES):
+                _deliver(project, delivery)
+                sent.append(delivery)
+                if _disturb(project, name, server):
+                    hit.append(name)
+                    break
         project.apply()
         wanted = expected(sent)
         found = [*tables_differ(project, wanted), *online_differs(project, wanted)]
-    return Outcome(seed, tuple(hit), wanted.rows_in, tuple(found))
+    return Outcome(seed, drawn, tuple(hit), wanted.rows_in, tuple(found))
 
 
 def _deliver(project: Project, delivery: Delivery) -> None:
@@ -86,7 +126,14 @@ def _disturb(project: Project, name: str, server: Valkey) -> bool:
         # one may be overtaken by the other; both may come through, one after the other
         assert 0 in {project.code_of(one) for one in both}, project.log_end()
         return True
-    return project.killed_at(POINTS[name](project))
+    if name in SCATTERED:
+        place, pieces = SCATTERED[name]
+        scatter(project, *place, pieces=pieces)
+    if name == VACUUM:
+        project.apply()
+        age(project)
+    reached = POINTS[name](project)
+    return project.killed_at(reached, start_vacuum(project) if name == VACUUM else project.start())
 
 
 def tables_differ(project: Project, wanted: Expected) -> Iterator[str]:
@@ -105,7 +152,9 @@ def tables_differ(project: Project, wanted: Expected) -> Iterator[str]:
     yield from _differs("gold.last_payment", wanted.last_payment, last)
     spend = _rows(found["gold.customer_spend"], "customer_id", "_event_id", "amount", *times)
     yield from _differs("gold.customer_spend", wanted.customer_spend, spend)
-    listed = Counter((Path(row["uri"]).name, row["status"]) for row in found["ops.files"])
+    listed: Counter[Row] = Counter(
+        (Path(row["uri"]).name, row["status"]) for row in found["ops.files"]
+    )
     yield from _differs("ops.files", wanted.files, listed)
     yield from _ledger_differs(found["ops.ledger"], found, wanted)
 
