@@ -15,7 +15,7 @@ from feldspar.graph.graph import Graph
 from feldspar.monitor.auto.decide import RENEWED, Known, decide, differs
 from feldspar.monitor.auto.estimate import Load, estimate, loads_of, rounds_of
 from feldspar.monitor.auto.options import Around, Need
-from feldspar.monitor.auto.units import Measured, decide_all, units
+from feldspar.monitor.auto.units import Measured, decide_all, resting_sources, units
 from feldspar.run.triggers import Triggers
 from feldspar.spec.loading import load_definitions
 from feldspar.stores.tables import decisions
@@ -145,12 +145,23 @@ def test_a_table_leaves_time_to_the_views_that_read_it(tmp_path: Path) -> None:
     assert (view.keeps_freshness, view.delay_seconds > table.delay_seconds) == (True, True)
 
 
+def test_bronze_is_looked_after_ten_times_in_a_rest_of_its_tables(tmp_path: Path) -> None:
+    found, every = units(graph(tmp_path)), {"silver.transactions": 600.0}
+    soon, later = {"bronze.payments": 59.0}, {"bronze.payments": 60.0}
+
+    assert set(resting_sources(found, every, soon)) == {"bronze.payments"}
+    assert resting_sources(found, every, later) == {}
+    assert resting_sources(found, every, {}) == {}
+    assert resting_sources(found, {}, soon) == {}
+
+
 def test_what_does_not_change_is_entered_once_an_hour() -> None:
     last = Decision(1, START, "silver.t", loads=12)
     soon, old = (replace(last, decided_at=START + RENEWED * part) for part in (0.9, 1.0))
 
     assert (differs(soon, last), differs(old, last), differs(soon, None)) == (False, True, True)
     assert differs(replace(soon, every_seconds=60.0), last)
+    assert not differs(replace(soon, target_seconds=899.0, wake_at=7, share=0.2), last)
 
 
 def test_decisions_are_read_back_as_they_were_written(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from feldspar.graph.unread import Unread, unread
 from feldspar.monitor.auto.decide import Known, differs, rests
 from feldspar.monitor.auto.estimate import LOADS, loads_of, rounds_of
 from feldspar.monitor.auto.told import summary
-from feldspar.monitor.auto.units import Measured, Unit, decide_all, units
+from feldspar.monitor.auto.units import Measured, Unit, decide_all, resting_sources, units
 from feldspar.run.execute import Run
 from feldspar.run.remember import step_rows
 from feldspar.run.workplace import Workplace
@@ -78,7 +78,14 @@ class Auto:
         found: dict[str, str] = {}
         for unit in self.decided:
             found |= dict.fromkeys(unit.steps, self._reason(unit, waiting, observed, now))
-        return {name: reason for name, reason in found.items() if reason}
+        found = {name: reason for name, reason in found.items() if reason}
+        every = {
+            name: known.last.every_seconds
+            for name, known in self.known.items()
+            if name in found and known.last is not None
+        }
+        waited = {name: now - began for name, began in self.began.items()}
+        return {**found, **resting_sources(self.all_units, every, waited)}
 
     def note(self, run: Run, now: float) -> None:
         """What a round that began at a time has carried out; decides anew where it loaded."""
@@ -88,7 +95,7 @@ class Auto:
         self.spans.append(run.seconds)
         done = {row.step: row for row in rows if row.outcome == "done"}
         loaded = [unit for unit in self.all_units if not done.keys().isdisjoint(unit.steps)]
-        self.began |= {unit.name: now for unit in loaded}
+        self.began |= dict.fromkeys((*done, *(unit.name for unit in loaded)), now)
         for unit in loaded:
             self._note_lag(unit, done.get(unit.name))
         for name, loads in loads_of(rows, self._steps()).items():

@@ -110,7 +110,7 @@ def _measured(
     return replace(
         found,
         reasons=reasons(found, need, measured, around),
-        passed_over=passed_over(taken, ways, judge),
+        passed_over=passed_over(entered.name, taken, ways, judge),
     )
 
 
@@ -164,7 +164,10 @@ def _cores(taken: Option, need: Need, measured: Estimate, around: Around) -> int
 
 
 def differs(new: Decision, last: Decision | None) -> bool:
-    """Whether a decision is to be entered: it says something else, or the last one is old."""
+    """Whether a decision is to be entered: it says something else, or the last one is old.
+
+    What a view leaves of its target to its table differs a little each time, and is not compared.
+    """
     if last is None or new.decided_at - last.decided_at >= RENEWED:
         return True
     return _said(new) != _said(last)
@@ -172,7 +175,7 @@ def differs(new: Decision, last: Decision | None) -> bool:
 
 def _said(one: Decision) -> Sequence[object]:
     verdicts = (one.keeps_freshness, one.keeps_cost, one.loads > 0)
-    return (one.mode, one.every_seconds, one.target_seconds, one.cost, *verdicts)
+    return (one.run, one.mode, one.every_seconds, one.cost, *verdicts)
 
 
 def rests(decision: Decision, *, waited: float, waiting: int | None) -> str:

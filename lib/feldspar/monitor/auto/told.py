@@ -7,19 +7,22 @@ from datetime import timedelta
 
 from feldspar.monitor.auto.estimate import Estimate
 from feldspar.monitor.auto.options import CLEARLY, WHOLE, Around, Judge, Need, Option
+from feldspar.monitor.findings import counted
 from feldspar.stores.tables.decisions import Decision
 from feldspar.times import format_duration, rough_duration
 
 _MINUTE = 60.0
 
 
-def pace(every: float) -> str:
-    """How often, in words.
+def pace(name: str, every: float) -> str:
+    """How often a table or a view is loaded, in words.
 
-    >>> pace(0.0), pace(600.0)
-    ('each round', 'every 10m')
+    >>> pace("silver.t", 0.0), pace("gold.v", 0.0), pace("gold.v", 600.0)
+    ('each round', 'each time its table gets rows', 'every 10m')
     """
-    return f"every {format_duration(timedelta(seconds=every))}" if every else "each round"
+    if every:
+        return f"every {format_duration(timedelta(seconds=every))}"
+    return "each round" if name.startswith("silver.") else "each time its table gets rows"
 
 
 def summary(decision: Decision) -> str:
@@ -30,7 +33,7 @@ def summary(decision: Decision) -> str:
     >>> summary(Decision(1, at, "silver.t", "mix", every_seconds=600.0, wake_at=40_000))
     'every 10m, sooner where 40,000 rows wait'
     """
-    text = pace(decision.every_seconds)
+    text = pace(decision.name, decision.every_seconds)
     return f"{text}, sooner where {decision.wake_at:,} rows wait" if decision.wake_at else text
 
 
@@ -89,16 +92,16 @@ def _arrives(measured: Estimate) -> str:
 def _resources(decision: Decision, around: Around) -> Iterator[str]:
     if decision.cores != around.cores:
         verb = "would do" if decision.cores < around.cores else "are needed"
-        yield f"{decision.cores} cores {verb}, the driver has {around.cores}"
+        yield f"{counted(decision.cores, 'core')} {verb}, the driver has {around.cores}"
     elif not (decision.keeps_freshness and decision.keeps_cost):
         yield f"more cores than the {around.cores} of the driver do not help"
 
 
-def passed_over(taken: Option, ways: Sequence[Option], judge: Judge) -> tuple[str, ...]:
+def passed_over(name: str, taken: Option, ways: Sequence[Option], judge: Judge) -> tuple[str, ...]:
     """The next more and the next less frequent way, and why not."""
     place = ways.index(taken)
     near = [*ways[max(0, place - 1) : place], *ways[place + 1 : place + 2]]
-    return tuple(f"{pace(one.every)}: {_why_not(one, taken, judge)}" for one in near)
+    return tuple(f"{pace(name, one.every)}: {_why_not(one, taken, judge)}" for one in near)
 
 
 def _why_not(one: Option, taken: Option, judge: Judge) -> str:

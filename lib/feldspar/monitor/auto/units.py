@@ -16,9 +16,12 @@ from feldspar.monitor.auto.decide import Known, decide
 from feldspar.monitor.auto.estimate import Load
 from feldspar.monitor.auto.options import Around, Need
 from feldspar.spec.definition import AUTO, BY_APPLY, Timing
+from feldspar.spec.source import FilesSource
 from feldspar.stores.tables.decisions import Decision
 from feldspar.times import format_duration
 
+LOOKS = 10
+"""How often in a rest of its tables a source is brought to bronze, at most."""
 _SOONEST = 1.0
 """Seconds. A target that others use up is still one."""
 
@@ -31,6 +34,8 @@ class Unit:
         name: of the first of them: ``silver.transactions``, ``gold.customer_spend``.
         steps: the one that counts rows, then the one that follows it.
         reads: the unit of the table that a view reads; empty for a table.
+        source: the step that brings files to bronze for a table; empty for a view, and for a
+            source whose loads are bounded (``most``): it could not catch up.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Unit:
     freshness: timedelta | None
     cost: float | None
     reads: str = ""
+    source: str = ""
 
     @property
     def is_auto(self) -> bool:
@@ -76,6 +82,7 @@ def units(graph: Graph) -> tuple[Unit, ...]:
             table.spec.trigger,
             table.spec.freshness,
             table.spec.cost,
+            source=f"bronze.{table.source_name}" if isinstance(table.source, FilesSource) else "",
         )
         for name, table in graph.tables.items()
     ]
@@ -108,6 +115,33 @@ def decide_all(
                 unit.name, need, measured.of(unit.name), around, run=run, at=at
             )
     return tuple(found.values())
+
+
+def resting_sources(
+    all_units: Sequence[Unit], every: Mapping[str, float], waited: Mapping[str, float]
+) -> dict[str, str]:
+    """Bronze that only resting tables read, and that was brought up to date a short while ago.
+
+    It is what tells that many rows wait, so it does not rest as long as they do.
+
+    Args:
+        all_units: those of the project.
+        every: of each one that rests now, seconds from load to load.
+        waited: by step of bronze, seconds since it last began; lacks what did not.
+
+    Returns:
+        By step the reason.
+    """
+    shortest: dict[str, float] = {}
+    for unit in all_units:
+        if unit.source:
+            pause = every.get(unit.name, 0.0) / LOOKS
+            shortest[unit.source] = min(pause, shortest.get(unit.source, pause))
+    return {
+        name: "trigger: auto of its tables, which rest"
+        for name, pause in shortest.items()
+        if waited.get(name, pause) < pause
+    }
 
 
 def _need(unit: Unit, all_units: Sequence[Unit], measured: Measured) -> Need:
