@@ -15,6 +15,7 @@ from feldspar.stores.tables.tiers import FRESH, RUNS
 from support.places import disk_environment
 
 STARTED = datetime(2026, 11, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 SILVER = StepRow(
     run=1,
     round=0,
@@ -67,6 +68,18 @@ def test_the_last_run_is_the_one_that_began_last(lake: Lake) -> None:
     steps.append(lake, [SILVER, GOLD])
 
     assert steps.newest(lake) == {"silver.payments": later, "gold.spend": GOLD}
+
+
+def test_the_last_ones_of_each_step_are_found(lake: Lake) -> None:
+    rows = [replace(SILVER, round=one, started_at=STARTED + one * SECOND) for one in range(5)]
+    failed = replace(SILVER, round=9, started_at=STARTED + 9 * SECOND, outcome="failed")
+    steps.append(lake, [*rows, failed, GOLD])
+
+    names = ["silver.payments", "gold.spend"]
+    found = steps.done(lake, names, since=STARTED - SECOND, most=2)
+    later = steps.done(lake, names[:1], since=STARTED + 4 * SECOND, most=2)
+    assert ([one.round for one in found], later) == ([0, 3, 4], (rows[4],))
+    assert steps.done(lake, ["gold.other"], since=STARTED, most=2) == ()
 
 
 def test_many_small_files_become_few_with_the_same_rows(lake: Lake) -> None:

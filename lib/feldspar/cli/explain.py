@@ -1,6 +1,7 @@
-"""``feldspar explain``: how a training set would be made, told from the logs alone, without a JVM.
+"""``feldspar explain``: how a training set would be made, and what ``trigger: auto`` decided.
 
-The choice of engines is the one that the job takes; see ``compute.services.choice``.
+Told from logs and small tables alone, without a JVM. The choice of engines is the one that the job
+takes; see ``compute.services.choice``. Decisions are in ``cli.decisions``.
 """
 
 from __future__ import annotations
@@ -8,15 +9,21 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from feldspar.cli.arguments import DONE, Arguments, Subparsers, add_verb
+from feldspar.cli.decisions import show_decisions
 from feldspar.cli.output import print_json, say
 from feldspar.cli.project import Project
 from feldspar.cli.tables import print_table, size_text
 from feldspar.compute.services.choice import choose
+from feldspar.errors import UsageError
 from feldspar.graph.view import View
 from feldspar.stores.tables import log
 from feldspar.stores.tables.bucketed import bucketed_table
 from feldspar.stores.tables.lake import Lake
 
+EXAMPLE = """\
+feldspar explain training-set payment_fraud_service
+feldspar explain trigger
+feldspar explain trigger transactions"""
 _COLUMNS = (
     "entity",
     "view",
@@ -48,16 +55,30 @@ class Explained:
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds the verb."""
-    example = "feldspar explain training-set payment_fraud_service"
-    parser = add_verb(subparsers, "explain", example=example, handler=explain)
-    parser.add_argument("what", choices=("training-set",), help="what to explain")
-    parser.add_argument("service", metavar="SERVICE", help="a service of conf/services")
+    parser = add_verb(subparsers, "explain", example=EXAMPLE, handler=explain)
+    parser.add_argument("what", choices=("training-set", "trigger"), help="what to explain")
+    text = "a service of conf/services; of a trigger, a table or a view (default: all that decide)"
+    parser.add_argument("name", metavar="NAME", nargs="?", help=text)
 
 
 def explain(arguments: Arguments) -> int:
+    """Explains what is asked for.
+
+    Raises:
+        UsageError: there is nothing of that name.
+    """
+    if arguments.what == "trigger":
+        return show_decisions(arguments)
+    if arguments.name is None:
+        text = "a training set is that of a service, and none was named"
+        raise UsageError(text, hint="see: feldspar show services")
+    return _explain_training_set(arguments)
+
+
+def _explain_training_set(arguments: Arguments) -> int:
     """Prints engine, reason and amount for each view of a service."""
     project = Project.of(arguments)
-    service = project.graph().service(arguments.service)
+    service = project.graph().service(arguments.name)
     lake = Lake.of(project.environment())
     found = [_explained(view, lake) for view in service.views]
     if arguments.json:

@@ -19,7 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "training-set": ("jobs", "a service's features for the rows of a spine"),
     "training-set diff": ("jobs", "what changed between two training sets, and why"),
     "audit": ("jobs", "hold what was served against gold, answer by answer"),
-    "explain": ("explain", "how a training set would be made, and what it would read"),
+    "explain": ("explain", "how a training set is made, and what trigger: auto decided"),
     "score": ("jobs", "a service's scores for the rows of a spine"),
     "handbook": ("jobs", "the published model table beside ours"),
     "test": ("cases", "run the YAML cases beside the definitions, without a JVM"),

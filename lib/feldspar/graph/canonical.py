@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-_ELSEWHERE = ("description", "freshness", "history", "trigger")
+_ELSEWHERE = ("cost", "description", "freshness", "history", "trigger")
 """Keys of a spec that change nothing of the table it makes: history is a table of its own."""
 
 

@@ -89,6 +89,7 @@ def _plain(spec: PlainViewSpec, entity: EntitySpec, scope: Scope) -> PlainView:
         ttl=spec.ttl,
         freshness=spec.freshness,
         trigger=spec.trigger,
+        cost=spec.cost,
     )
 
 

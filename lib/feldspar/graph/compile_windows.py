@@ -59,6 +59,7 @@ def compile_windowed(spec: WindowedViewSpec, entity: EntitySpec, scope: Scope) -
         request_event=spec.request_event,
         freshness=spec.freshness,
         trigger=spec.trigger,
+        cost=spec.cost,
     )
 
 

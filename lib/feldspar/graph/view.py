@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Literal
 
 from feldspar.names import REQUEST, feature_column, online_name
+from feldspar.spec.definition import Timing
 from feldspar.spec.service import ServedLogSpec
 from feldspar.spec.syntax import Expression
 from feldspar.spec.types import ColumnType
@@ -107,8 +108,10 @@ class TableView:
     """Canonical JSON of all that decides a value."""
     freshness: timedelta | None = field(default=None, kw_only=True)
     """How old the newest event may be at most."""
-    trigger: timedelta | Literal["apply"] | None = field(default=None, kw_only=True)
+    trigger: Timing | None = field(default=None, kw_only=True)
     """How often a stream brings it up to date at most; None: each round."""
+    cost: float | None = field(default=None, kw_only=True)
+    """Share of the time that its steps may take at most."""
 
     @cached_property
     def online_name(self) -> str:

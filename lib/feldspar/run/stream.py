@@ -8,7 +8,7 @@ A round that is killed is finished by the next one, here or in any other run.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,10 +16,10 @@ from threading import Event
 
 from feldspar.errors import OvertakenError, StoreError
 from feldspar.graph.plan import plan
-from feldspar.graph.steps import Plan
 from feldspar.ingest.result import IngestResult
 from feldspar.online.push import PushResult
 from feldspar.refine.table import RefineResult
+from feldspar.run.auto import Auto
 from feldspar.run.execute import Run, execute
 from feldspar.run.remember import remember
 from feldspar.run.triggers import Triggers
@@ -90,12 +90,12 @@ def stream(
         FeldsparError: a step failed for another reason; the next run goes on from there.
     """
     number = failed = 0
-    triggers = Triggers.of(work.graph)
+    triggers, auto = Triggers.of(work.graph), Auto.of(work, every)
     watchdog = Watchdog(work.running, work.tables.lake, work.tables.epoch, stuck_after)
     for tick, _ in enumerate(_ticks(every, stop), 1):
         try:
             with watchdog.over(tick), _followed(after_each):
-                run = _carried_out(work, tick, triggers)
+                run = _carried_out(work, tick, triggers, auto)
         except StoreError as error:
             if isinstance(error, OvertakenError) or failed == len(PAUSES):
                 raise
@@ -118,10 +118,13 @@ def _followed(by: Callable[[], None]) -> Iterator[None]:
         by()
 
 
-def _carried_out(work: Workplace, number: int, triggers: Triggers) -> Run | None:
+def _carried_out(work: Workplace, number: int, triggers: Triggers, auto: Auto) -> Run | None:
     """A round; None where nothing waits that is due."""
     now = time.monotonic()
-    chosen = _waiting(work, triggers.resting(now))
+    observed = observe_data(work.graph, work.environment, store=work.store)
+    resting = {**triggers.resting(now), **auto.resting(observed, now)}
+    chosen = plan(work.graph, observed, resting=resting).of(*STREAMED)
+    chosen.refuse_blocked()
     if not chosen.to_run:
         return None
     run = execute(chosen, work)
@@ -129,6 +132,7 @@ def _carried_out(work: Workplace, number: int, triggers: Triggers) -> Run | None
     if run.failure is not None:
         raise run.failure
     triggers.note((done.step.name for done in run.done), now)
+    auto.note(run, now)
     return run
 
 
@@ -138,13 +142,6 @@ def _ticks(every: timedelta, stop: Event) -> Iterator[None]:
         due = time.monotonic() + every.total_seconds()
         yield
         stop.wait(max(0.0, due - time.monotonic()))
-
-
-def _waiting(work: Workplace, resting: Mapping[str, str]) -> Plan:
-    observed = observe_data(work.graph, work.environment, store=work.store)
-    chosen = plan(work.graph, observed, resting=resting).of(*STREAMED)
-    chosen.refuse_blocked()
-    return chosen
 
 
 def _round(number: int, run: Run) -> Round:

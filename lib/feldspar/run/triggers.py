@@ -1,7 +1,7 @@
 """When a stream may bring tables and views up to date again, as their ``trigger`` says.
 
 A table's trigger is that of its silver and history, a view's that of its gold and Redis. What rests
-is not lost: the cursor says where it goes on.
+is not lost: the cursor says where it goes on. ``trigger: auto`` is in ``run.auto``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 from feldspar.graph.graph import Graph
 from feldspar.names import served_table
-from feldspar.spec.definition import BY_APPLY
+from feldspar.spec.definition import AUTO, BY_APPLY, Timing
 from feldspar.times import format_duration, rough_duration
 
 LOG_EVERY = timedelta(minutes=5)
@@ -39,7 +39,7 @@ class Triggers:
     @staticmethod
     def of(graph: Graph) -> Triggers:
         """Those that conf/ states, and of served logs; the first round takes all but ``apply``."""
-        stated: list[tuple[_Kind | None, tuple[str, ...]]] = [
+        stated: list[tuple[Timing | None, tuple[str, ...]]] = [
             (table.spec.trigger, (f"silver.{name}", f"history.{name}"))
             for name, table in graph.tables.items()
         ]
@@ -48,7 +48,8 @@ class Triggers:
         ]
         # answers wait in the inbox: nothing in Redis comes of them
         stated += [(LOG_EVERY, (f"bronze.{served_table(name)}",)) for name in graph.services]
-        return Triggers(tuple(_Rule(one, steps) for one, steps in stated if one is not None))
+        kept = [(one, steps) for one, steps in stated if one is not None and one != AUTO]
+        return Triggers(tuple(_Rule(one, steps) for one, steps in kept))
 
     def resting(self, now: float) -> Mapping[str, str]:
         """Names of the steps that are not due, and why."""

@@ -3,6 +3,7 @@
 A kind of its own has a module of its own (source, table, entity, view, service, model).
 """
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     PlainSerializer,
+    ValidationInfo,
     WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -80,25 +82,59 @@ Freshness = Annotated[
 
 
 def _trigger(value: Any) -> Any:
-    if not isinstance(value, str) or value == BY_APPLY:
+    if not isinstance(value, str) or value in (BY_APPLY, AUTO):
         return value
     first, _, rest = value.partition(" ")
     if first != "every" or not rest:
-        raise ValueError(f"{value!r} is no trigger\nwrite 'every 10m', or 'apply'")
+        raise ValueError(f"{value!r} is no trigger\nwrite 'every 10m', 'auto' or 'apply'")
     return _duration(rest.strip())
 
 
 BY_APPLY: Literal["apply"] = "apply"
+AUTO: Literal["auto"] = "auto"
+Timing = timedelta | Literal["apply", "auto"]
 Trigger = Annotated[
-    timedelta | Literal["apply"] | None,
+    Timing | None,
     BeforeValidator(_trigger),
     Field(
-        description="when a stream brings it up to date: 'every 10m' at most, or 'apply': only "
-        "feldspar apply does; without it, each round"
+        description="when a stream brings it up to date: 'every 10m' at most, 'auto': as often as "
+        "freshness, cost and what past loads took call for, or 'apply': only feldspar apply does; "
+        "without it, each round"
     ),
     WithJsonSchema(
-        {"type": "string", "pattern": r"^(apply|every \d+(s|m|h|d|w))$", "examples": ["every 10m"]}
+        {
+            "type": "string",
+            "pattern": r"^(apply|auto|every \d+(s|m|h|d|w))$",
+            "examples": ["every 10m", "auto"],
+        }
     ),
+]
+_SHARE = re.compile(r"^(\d+(?:\.\d+)?) ?%$")
+_WHOLE = 100.0
+
+
+def _share(value: Any) -> float | None:
+    if value is None:
+        return None
+    found = _SHARE.match(value.strip()) if isinstance(value, str) else None
+    if found is None or not 0 < float(found[1]) <= _WHOLE:
+        raise ValueError(f"{value!r} is no share of the time\nwrite e.g. 5%, at most 100%")
+    return float(found[1]) / _WHOLE
+
+
+def _by_auto(value: float | None, info: ValidationInfo) -> float | None:
+    if value is not None and info.data.get("trigger", AUTO) != AUTO:
+        raise ValueError("only 'trigger: auto' keeps a cost limit\nadd it, or leave the limit out")
+    return value
+
+
+Cost = Annotated[
+    float | None,
+    BeforeValidator(_share),
+    AfterValidator(_by_auto),
+    PlainSerializer(lambda share: f"{share * _WHOLE:g}%", return_type=str, when_used="unless-none"),
+    Field(description="share of the time that its steps may take at most, for 'trigger: auto'"),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)? ?%$", "examples": ["5%"]}),
 ]
 
 

@@ -8,7 +8,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from feldspar.spec.check import Checks
-from feldspar.spec.definition import Definition, Duration, Freshness, Names, OrShort, Trigger
+from feldspar.spec.definition import Cost, Definition, Duration, Freshness, Names, OrShort, Trigger
 from feldspar.spec.types import ColumnType
 
 
@@ -95,6 +95,7 @@ class TableSpec(Definition):
     description: str = ""
     freshness: Freshness = None
     trigger: Trigger = None
+    cost: Cost = None
 
     @field_validator("max_future")
     @classmethod

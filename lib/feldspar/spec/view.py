@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from feldspar.spec.definition import Definition, Duration, Freshness, Names, OrShort, Trigger
+from feldspar.spec.definition import Cost, Definition, Duration, Freshness, Names, OrShort, Trigger
 from feldspar.spec.syntax import Scalar
 from feldspar.spec.types import ColumnType
 
@@ -81,6 +81,7 @@ class TableViewSpec(Definition):
     description: str = ""
     freshness: Freshness = None
     trigger: Trigger = None
+    cost: Cost = None
 
 
 class PlainViewSpec(TableViewSpec):

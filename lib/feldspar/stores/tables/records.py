@@ -118,7 +118,14 @@ def append_noted(
 
 @again
 def newest(
-    lake: Lake, name: str, schema: pa.Schema, *, by: str, files: int
+    lake: Lake,
+    name: str,
+    schema: pa.Schema,
+    *,
+    by: str,
+    files: int,
+    only: pc.Expression | None = None,
+    most: tuple[str, int] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of ``ops.<name>`` in the order of a time, the newest last; none where it is not there.
 
@@ -128,6 +135,8 @@ def newest(
         schema: columns that are read.
         by: the time.
         files: the newest ones, in which rows are looked for: the table grows for ever.
+        only: what holds for them.
+        most: a column, and how many rows of each of its values, from the end.
     """
     try:
         table = log.open_table(lake, LAYER, name)
@@ -136,9 +145,18 @@ def newest(
     held = pa.table(table.get_add_actions(flatten=True))
     starts = sorted(held[f"min.{by}"].to_pylist(), reverse=True)[:files]
     recent = pc.field(by) >= pa.scalar(starts[-1], INSTANT)
-    rows = table.to_pyarrow_dataset().to_table(filter=recent).sort_by(by)
+    wanted = recent if only is None else recent & only
+    rows = table.to_pyarrow_dataset().to_table(filter=wanted).sort_by(by)
+    if most is not None:
+        rows = _last_of_each(rows, *most).sort_by(by)
     found: list[dict[str, Any]] = rows.select(schema.names).to_pylist()
     return found
+
+
+def _last_of_each(rows: pa.Table, column: str, number: int) -> pa.Table:
+    parts = [rows.filter(pc.field(column) == one) for one in pc.unique(rows[column])]
+    last = [one.slice(max(0, one.num_rows - number)) for one in parts]
+    return pa.concat_tables([rows.slice(0, 0), *last])
 
 
 def _compact(lake: Lake, name: str) -> None:

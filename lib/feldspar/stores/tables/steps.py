@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feldspar.stores.tables import records
 from feldspar.stores.tables.lake import Lake
@@ -100,3 +101,29 @@ def newest(lake: Lake) -> dict[str, StepRow]:
     """The last run of each step, by the step's name; looked for in the newest files alone."""
     found = records.newest(lake, TABLE, SCHEMA, by="started_at", files=LOOKED_BACK)
     return {row["step"]: StepRow(**row) for row in found}
+
+
+def done(lake: Lake, names: Sequence[str], *, since: datetime, most: int) -> tuple[StepRow, ...]:
+    """What the given steps did well since a time, in the order in which they began.
+
+    Args:
+        lake: where the table lies.
+        names: of the steps.
+        since: earlier ones are not read.
+        most: how many rows of each step, from the end.
+    """
+    wanted = (
+        pc.field("step").isin(list(names))
+        & (pc.field("outcome") == "done")
+        & (pc.field("started_at") >= pa.scalar(since, records.INSTANT))
+    )
+    found = records.newest(
+        lake,
+        TABLE,
+        SCHEMA,
+        by="started_at",
+        files=LOOKED_BACK,
+        only=wanted,
+        most=("step", most),
+    )
+    return tuple(StepRow(**row) for row in found)
