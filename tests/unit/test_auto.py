@@ -164,6 +164,13 @@ def test_what_does_not_change_is_entered_once_an_hour() -> None:
     assert not differs(replace(soon, target_seconds=899.0, wake_at=7, share=0.2), last)
 
 
+def test_rows_that_wake_are_news_and_their_end_is_none() -> None:
+    batch = Decision(1, START, "silver.t", "batch", 600.0, loads=12)
+    mix = replace(batch, mode="mix", wake_at=9)
+
+    assert (differs(mix, batch), differs(batch, mix)) == (True, False)
+
+
 def test_decisions_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     lake = Lake.of(disk_environment(tmp_path))
     one = Decision(7, START, "silver.t", "mix", 600.0, wake_at=9, cost=0.05, reasons=("a", "b"))

@@ -167,15 +167,17 @@ def differs(new: Decision, last: Decision | None) -> bool:
     """Whether a decision is to be entered: it says something else, or the last one is old.
 
     What a view leaves of its target to its table differs a little each time, and is not compared.
+    Rows that wake are news once: where a row takes next to nothing, they come and go.
     """
     if last is None or new.decided_at - last.decided_at >= RENEWED:
         return True
-    return _said(new) != _said(last)
+    wakes = new.mode == "mix" and last.mode == "batch"
+    return wakes or _said(new) != _said(last)
 
 
 def _said(one: Decision) -> Sequence[object]:
     verdicts = (one.keeps_freshness, one.keeps_cost, one.loads > 0)
-    return (one.run, one.mode, one.every_seconds, one.cost, *verdicts)
+    return (one.run, one.every_seconds, one.cost, *verdicts)
 
 
 def rests(decision: Decision, *, waited: float, waiting: int | None) -> str:
