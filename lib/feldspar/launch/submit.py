@@ -45,6 +45,9 @@ _SESSION = {
     # rows that are kept are read once or twice and dropped: looking for a way to compress each
     # column costs nearly as much as writing them to a table
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    # or each function of a column asks the JVM several times where in the code it is called: a
+    # table's checks are hundreds of them, in every round of a stream
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 _LOG_STORE = {SETTING: LOG_STORE, SETTING.replace("s3a", "s3"): LOG_STORE}
 # Python workers keep the memory of one bucket's arrays for the next. Given back and asked for
