@@ -4,7 +4,7 @@ A file comes each second. `feldspar stream` takes it through bronze, checks, qua
 ledger and gold of two views to Redis; beside it, in a run of its own, a bare Spark stream copies
 the same files to one Delta table. A payment's time is that from the end of the second it belongs to
 until Redis (or the table) has it; the newest payment of each file says when. What came in the first
-seconds, while a session starts, is left out.
+seconds, while a session starts, is left out. Where a round's seconds go is told from ``ops.steps``.
 """
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from feldspar.launch.submit import submit_command, submit_variables
 from feldspar.spec.environment import Environment, load_environment
-from feldspar.stores.tables import log
+from feldspar.stores.online import OnlineStore
+from feldspar.stores.rows import layout_of, unpack_rows
+from feldspar.stores.tables import arrow, log
 from feldspar.stores.tables.lake import Lake
 from support.killing import Project
 from support.places import REPOSITORY
@@ -53,6 +58,8 @@ class Measured:
     p99: float
     worst: float
     rows_a_second: float
+    parts: dict[str, float] = field(default_factory=dict)
+    """Seconds of a round and of its steps: medians of the rounds of the second half."""
 
 
 class Feed(threading.Thread):
@@ -107,8 +114,10 @@ def feldspar(folder: Path, *, rate: int, seconds: float, warm: float) -> Measure
         job = project.folder / "jobs" / "stream.py"
         command = submit_command(environment, job, words, variables=dict(os.environ))
         variables = submit_variables(environment, dict(os.environ))
-        with started(command, variables, folder):
-            return watched("feldspar", inbox, lambda: _newest_online(project), rate, seconds, warm)
+        with started(command, variables, folder), OnlineStore.of(project.environment) as store:
+            newest = newest_online(project, store)
+            found = watched("feldspar", inbox, newest, rate, seconds, warm)
+        return replace(found, parts=parts(project))
 
 
 def _environment(project: Project) -> Environment:
@@ -120,13 +129,41 @@ def _environment(project: Project) -> Environment:
     return load_environment(project.folder / "conf", "bench", {})
 
 
-def _newest_online(project: Project) -> int:
-    """The number of the newest file whose last payment Redis has."""
-    rows = project.online_value("last_payment", SENTINEL) or ()
-    newest = max((one.event_time for one in rows), default=None)
-    if newest is None:
-        return -1
-    return round(newest / 1e6 - START.timestamp())
+def newest_online(project: Project, store: OnlineStore) -> Callable[[], int]:
+    """What looks for the number of the newest file whose last payment Redis has.
+
+    It looks all the time, beside what is measured: one MGET of one key.
+    """
+    view = project.graph.view("last_payment")
+    layout, key = layout_of(view), store.key(view.entity, [SENTINEL], view.online_name)
+
+    def newest() -> int:
+        (value,) = store.get([key])
+        rows = () if value is None else unpack_rows(layout, value)
+        last = max((one.event_time for one in rows), default=None)
+        return -1 if last is None else round(last / 1e6 - START.timestamp())
+
+    return newest
+
+
+def parts(project: Project) -> dict[str, float]:
+    """Seconds of a round, of what lies between its steps, and of each step."""
+    rows = arrow.read(project.lake, "ops", "steps").to_pylist()
+    rounds: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        rounds[row["round"]].append(row)
+    held = [rounds[number] for number in sorted(rounds)][len(rounds) // 2 :]
+    begun = [min(one["started_at"] for one in steps) for steps in held]
+    ended = [
+        max(one["started_at"] + timedelta(seconds=one["seconds"]) for one in steps)
+        for steps in held
+    ]
+    whole = [(end - begin).total_seconds() for begin, end in zip(begun, ended, strict=True)]
+    pauses = [(begin - end).total_seconds() for end, begin in zip(ended, begun[1:], strict=False)]
+    seconds: dict[str, list[float]] = {"round": whole, "from one to the next": pauses}
+    for row in (one for steps in held for one in steps):
+        seconds.setdefault(f"{row['verb']} {row['step']}", []).append(row["seconds"])
+    return {name: statistics.median(found) for name, found in seconds.items() if found}
 
 
 def bare(folder: Path, *, rate: int, seconds: float, warm: float) -> Measured:
@@ -216,6 +253,8 @@ def main() -> None:
                 f"p99 {found.p99:5.1f}  worst {found.worst:5.1f}  "
                 f"through {found.rows_a_second:9,.0f} rows/s"
             )
+            for name, length in found.parts.items():
+                print(f"{'':16}{name:32}{length:6.2f} s")
             results.append(asdict(found))
     print(f"aim, feldspar at 10,000 rows/s: p99 <= {AIM_SECONDS:g} s")
     path = options.out / "stream.json"

@@ -33,6 +33,7 @@ COLLECTS = {
     "lib/feldspar/training/rows.py": "one row a period and label",
     "lib/feldspar/training/compare.py": "one row a feature",
     "lib/feldspar/refine/table.py": "one row a set of reasons",
+    "lib/feldspar/stores/tables/small.py": "one row a file of an append of few rows",
     "lib/feldspar/run/record.py": "one row a day, of at most 400 days",
     "lib/feldspar/monitor/audit/arrivals.py": "ten rows a column of the request",
     "lib/feldspar/monitor/audit/run.py": "one row a pushed version, and one a feature and mark",

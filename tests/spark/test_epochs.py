@@ -71,6 +71,10 @@ def append(tables: SparkTables) -> None:
     tables.append(rows, "silver", "numbers", txn=tables.txn(APP, 7))
 
 
+def append_small(tables: SparkTables) -> None:
+    append(tables.sized(0))
+
+
 def merge(tables: SparkTables) -> None:
     rows = tables.spark.createDataFrame([(7,)], SCHEMA)
     same = "old.number = new.number"
@@ -106,7 +110,9 @@ def test_a_run_goes_on_from_where_the_one_before_it_came(second: SparkTables, la
     assert (found.position, numbers(lake), numbers(lake, "ops")) == (1, [1, 2], [1, 2])
 
 
-@pytest.mark.parametrize("write", [append, merge, empty, lay_out, lambda tables: note(tables, 7)])
+@pytest.mark.parametrize(
+    "write", [append, append_small, merge, empty, lay_out, lambda tables: note(tables, 7)]
+)
 def test_an_earlier_run_writes_nothing_any_more(
     first: SparkTables, second: SparkTables, lake: Lake, write: Callable[[SparkTables], None]
 ) -> None:
@@ -176,7 +182,7 @@ def held_back(rows: DataFrame, gates: tuple[Path, Path]) -> DataFrame:
     return rows.mapInArrow(wait, rows.schema)
 
 
-@pytest.mark.parametrize("kind", ["append", "merge"])
+@pytest.mark.parametrize("kind", ["append", "append small", "merge"])
 def test_what_an_earlier_run_has_in_flight_is_not_published(
     first: SparkTables, lake: Lake, gates: tuple[Path, Path], kind: str
 ) -> None:
@@ -187,6 +193,8 @@ def test_what_an_earlier_run_has_in_flight_is_not_published(
     def write() -> None:
         if kind == "append":
             first.append(rows, "silver", "numbers", txn=txn)
+        elif kind == "append small":
+            first.sized(0).append(rows, "silver", "numbers", txn=txn)
         else:
             same = "old.number = new.number"
             first.merge_new(rows, "silver", "numbers", same=same, txn=txn)

@@ -28,6 +28,7 @@ from feldspar.graph.steps import (
 from feldspar.monitor.quality import check_table
 from feldspar.refine.history import keep_history
 from feldspar.refine.table import refine_table
+from feldspar.run.care import care_for
 from feldspar.run.loads import Loader
 from feldspar.spec.environment import Environment
 from feldspar.spec.loading import load_definitions
@@ -72,6 +73,11 @@ class Pipeline:
         return {step.name: self.carry_out(step) for step in found.to_run if step.verb in verbs}
 
     def carry_out(self, step: Step) -> Any:
+        result = self._carried_out(step)
+        care_for(step, self.graph, self.tables, progress=silent)
+        return result
+
+    def _carried_out(self, step: Step) -> Any:
         match step:
             case IngestStep():
                 loader = Loader(self.environment, self.tables, NOW, silent)

@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feldspar.compute.expressions.spark import column
-from feldspar.compute.windows.departures import departures, id_range, new_departures
+from feldspar.compute.windows.departures import departures, identified, new_departures
 from feldspar.features.layout import (
     bucket_count,
     laid_out,
@@ -23,7 +23,6 @@ from feldspar.features.layout import (
     rows_a_file,
     with_bucket,
 )
-from feldspar.features.merging import merge_runs
 from feldspar.graph.graph import Table
 from feldspar.graph.steps import FeaturesStep, Mode
 from feldspar.graph.view import View, WindowedView
@@ -76,15 +75,15 @@ def build_view(
     txn = tables.txn(cursor("features", view.name, step.generation), upto)
     before = step.generation - (step.mode is Mode.REBUILD)
     tables.claim_at("gold", view.name, txn.app, after=step.after, generation=before)
-    declared = _declared(step, view, table, tables=tables, upto=upto)
+    rows = gold_rows(tables.added("silver", view.table, after=step.after, upto=upto), view, table)
+    declared = _declared(step, view, rows, tables=tables, upto=upto)
     backfilled = _prepare(step, view, table, declared, tables=tables, progress=progress)
     if upto == step.after:
         tables.ensure("gold", view.name, declared)
         return FeaturesResult(view.name, 0, tables.version("gold", view.name), backfilled)
     progress(f"{step.name}: rows of silver.{view.table} after version {step.after} up to {upto}")
-    rows = gold_rows(tables.added("silver", view.table, after=step.after, upto=upto), view, table)
-    commit = append_rows(rows, view, tables, txn=txn, declared=declared)
-    merge_runs(view, tables, progress=progress)
+    size = tables.added_size("silver", view.table, after=step.after, upto=upto)
+    commit = append_rows(rows, view, tables.sized(size), txn=txn, declared=declared)
     return FeaturesResult(view.name, commit.rows, commit.version, backfilled)
 
 
@@ -119,17 +118,25 @@ def gold_rows(silver: DataFrame, view: View, table: Table) -> DataFrame:
 
 def _with_departures(rows: DataFrame, view: WindowedView, tables: SparkTables) -> DataFrame:
     """The rows, and what tells other entities that they took an event away."""
-    ids = id_range(rows) if tables.exists("gold", view.name) else None
-    if ids is not None and tables.may_hold("gold", view.name, EVENT_ID, ids.low, ids.high):
+    ids = identified(rows, view.keys)
+    left = None
+    if ids.low is not None and _may_hold(view, tables, ids.low, ids.high):
         left = new_departures(rows, tables.read("gold", view.name), view.keys, ids=ids)
-    else:
+    elif ids.moved:
         left = departures(rows, view.keys)
     return rows if left is None else rows.unionByName(left)
 
 
+def _may_hold(view: WindowedView, tables: SparkTables, low: object, high: object) -> bool:
+    """Whether gold may have an event with such an id."""
+    place = ("gold", view.name)
+    return tables.exists(*place) and tables.may_hold(*place, EVENT_ID, low, high)
+
+
 def _declared(
-    step: FeaturesStep, view: View, table: Table, *, tables: SparkTables, upto: int
+    step: FeaturesStep, view: View, rows: DataFrame, *, tables: SparkTables, upto: int
 ) -> Declared:
+    """What gold is to be, for rows of ``gold_rows``."""
     buckets = _buckets(step, view, tables, upto=upto)
     properties = {
         DEFINITION: view.definition,
@@ -138,7 +145,6 @@ def _declared(
         BUCKETS: str(buckets),
         LAYOUT: GOLD_LAYOUT,
     }
-    rows = gold_rows(tables.read("silver", view.table), view, table)
     schema = nullable(with_bucket(rows, view, buckets).schema)
     return Declared(schema, properties, (BUCKET,), rows_a_file(view))
 

@@ -49,13 +49,14 @@ def _silver(graph: Graph, observed: Observed) -> Iterator[Reader]:
             continue
         silver = observed.tables.get(("silver", name))
         key = cursor("refine", name, silver.generation if silver else 0)
-        # the ledger confirms; what is ahead of it is an interrupted batch, with the same bounds
+        # the ledger confirms; what is ahead of it is an interrupted batch, with the same bounds.
+        # Quarantine lags where nothing was refused
         places = (("ops", "ledger"), ("silver", name), ("quarantine", name))
         found = [_position(observed.tables.get(place), key) for place in places]
-        known = [position for position in found if position is not None]
-        if known:
+        position = next((one for one in found if one is not None), None)
+        if position is not None:
             source = ("bronze", table.source_name)
-            yield Reader(f"silver.{name}", source, min(known), "feldspar refine")
+            yield Reader(f"silver.{name}", source, position, "feldspar refine")
 
 
 def _derived(graph: Graph, observed: Observed) -> Iterator[Reader]:

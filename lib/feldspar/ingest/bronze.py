@@ -47,7 +47,9 @@ def known_columns(tables: SparkTables, source: str) -> dict[str, str]:
     """Names and types of bronze's columns but for provenance; none where there is no bronze."""
     if not tables.exists("bronze", source):
         return {}
-    return dict(own_columns(tables.read("bronze", source)))
+    held = tables.schema("bronze", source)
+    kinds = {one.name: one.dataType.simpleString() for one in held}
+    return {name: kind for name, kind in kinds.items() if name not in PROVENANCE}
 
 
 def append(
@@ -66,7 +68,7 @@ def append(
 
 def _as_stored(rows: DataFrame, tables: SparkTables, source: str) -> DataFrame:
     """Rows with bronze's columns in bronze's types (only widening ones got this far)."""
-    stored = tables.read("bronze", source).schema
+    stored = tables.schema("bronze", source)
     present = set(rows.columns)
     return rows.select(
         [

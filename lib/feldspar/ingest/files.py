@@ -27,7 +27,6 @@ from feldspar.names import BATCH, POSITION, SERVED_INBOX, cursor
 from feldspar.stores import objects
 from feldspar.stores.tables import records
 from feldspar.stores.tables.causes import cause
-from feldspar.stores.tables.compaction import compact
 from feldspar.stores.tables.log import Commit, Txn
 from feldspar.stores.tables.spark import SparkTables
 
@@ -44,6 +43,8 @@ FILES_SCHEMA = pa.schema(
     }
 )
 LOADED, ASIDE = "loaded", "set aside"
+ONE_TASK = 4 * 2**20
+"""Bytes of files that one task reads in no time."""
 Progress = Callable[[str], None]
 
 
@@ -78,8 +79,6 @@ def ingest_files(
     _take_out([one.file.uri for one in readable], tables=tables, progress=progress)
     if commit is None and not tables.exists("bronze", step.source):
         raise _nothing_to_read(step, aside)
-    if commit is not None:
-        compact(tables, "bronze", step.source, progress=progress)
     return IngestResult(
         step.source,
         step.batch,
@@ -128,8 +127,12 @@ def _append(
         if not group.files[0].pushed
     }
     note_shapes(seen, step, tables.lake, now=now)
+    size = sum(one.file.size for one in files)
+    if size <= ONE_TASK:
+        # one file, not one a task: whatever follows opens each
+        rows = rows.coalesce(1)
     rows = rows.withColumn(POSITION, F.monotonically_increasing_id())
-    return bronze.append(rows, step, tables=tables, txn=txn, now=now)
+    return bronze.append(rows, step, tables=tables.sized(size), txn=txn, now=now)
 
 
 def _fit(

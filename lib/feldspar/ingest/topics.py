@@ -32,6 +32,8 @@ from feldspar.stores.tables.log import Commit, Txn
 from feldspar.stores.tables.spark import SparkTables
 
 Progress = Callable[[str], None]
+A_MESSAGE = 1_024
+"""Bytes that a message is taken to have, where it has to be told whether a load is small."""
 
 
 def ingest_topic(
@@ -107,7 +109,8 @@ def _append(
         if problem:
             raise InputError(f"{step.name}: {problem}", hint="give this source another name")
         note_shapes({read.shape: [f"kafka:{messages.topic}"]}, step, tables.lake, now=now)
-        return bronze.append(read.rows, step, tables=tables, txn=txn, now=now)
+        sized = tables.sized(messages.count * A_MESSAGE)
+        return bronze.append(read.rows, step, tables=sized, txn=txn, now=now)
     except (Py4JJavaError, PySparkException) as error:
         text = f"{step.name}: reading {messages.topic} failed: {cause(error)}"
         raise StoreError(text, hint="run it again; feldspar plan shows what is there") from error

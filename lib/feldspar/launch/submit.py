@@ -45,6 +45,9 @@ _SESSION = {
     # rows that are kept are read once or twice and dropped: looking for a way to compress each
     # column costs nearly as much as writing them to a table
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    # or each function of a column asks the JVM several times where in the code it is called: a
+    # table's checks are hundreds of them, in every round of a stream
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 # Spark deals files out to tasks by their bytes and what opening one costs, by default as much as
 # reading 4 MiB. On S3 it does; on a disk, of a table with a few large and some small files, one of

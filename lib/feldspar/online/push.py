@@ -18,6 +18,7 @@ from feldspar.errors import StoreError, UsageError
 from feldspar.graph.tiling import tiling
 from feldspar.graph.view import PlainView, View, WindowedView
 from feldspar.names import value_fingerprint
+from feldspar.online.added import AddedTask
 from feldspar.online.frames import added_events, events_to_push, rows_to_push
 from feldspar.online.plain import BucketsTask, PlainTask
 from feldspar.online.replaced import clear_replaced, took_over
@@ -25,6 +26,8 @@ from feldspar.online.tasks import COUNTS, AdvanceTask, Packer, PushTask
 from feldspar.stores.cursors import Cursor, Standing
 from feldspar.stores.online import OnlineStore, Patience
 from feldspar.stores.retain import horizon_of
+from feldspar.stores.tables.bucketed import BucketedTable
+from feldspar.stores.tables.small import SMALL
 from feldspar.stores.tables.spark import SparkTables
 from feldspar.stores.tiles import value_layout
 from feldspar.times import duration_micros, to_micros, utc_now
@@ -193,7 +196,7 @@ class _Work:
         if self.after == upto:
             return 0, 0, 0
         if isinstance(view, PlainView):
-            return (*_totals(self._plain(view)), 0)
+            return _totals(self._plain(view))
         if self.after is not None:
             return self._advanced(view, self.after)
         return (*self._written(events_to_push(view, self.tables, upto=upto, horizon=kept)), 0)
@@ -201,42 +204,68 @@ class _Work:
     def _plain(self, view: PlainView) -> DataFrame:
         """By tasks that read buckets of gold where they may, else from rows that Spark moves."""
         tables, packer, upto = self.tables, self.packer, self.packer.cursor.version
-        files = tables.files("gold", view.name, version=upto) if self.after is None else None
+        if self.after is None:
+            files = tables.files("gold", view.name, version=upto)
+        else:
+            files = tables.added_in_buckets("gold", view.name, after=self.after, upto=upto)
         if files is not None:
-            numbers = tables.spark.range(0, files.buckets, numPartitions=files.buckets)
-            return numbers.mapInArrow(BucketsTask(packer, files), COUNTS)
+            return self._numbers(files).mapInArrow(BucketsTask(packer, files), COUNTS)
         kept = packer.horizon
         rows = rows_to_push(view, tables, after=self.after, upto=upto, horizon=kept)
         return rows.mapInArrow(PlainTask(packer), COUNTS)
 
+    def _numbers(self, files: BucketedTable) -> DataFrame:
+        """Those of the buckets: a task each, where they are large enough to be worth one."""
+        spark, most = self.tables.spark, files.buckets
+        tasks = min(most, spark.sparkContext.defaultParallelism) if files.size <= SMALL else most
+        return spark.range(0, most, numPartitions=tasks)
+
     def _written(self, frame: DataFrame) -> tuple[int, int]:
         """From frames that hold all that there is to an entity."""
-        return _totals(frame.mapInArrow(PushTask(self.packer), COUNTS))
+        entities, written, _ = _totals(frame.mapInArrow(PushTask(self.packer), COUNTS))
+        return entities, written
 
     def _advanced(self, view: WindowedView, after: int) -> tuple[int, int, int]:
         """From added rows; where these are not enough, the history is read in a second pass."""
         upto, kept = self.packer.cursor.version, self.packer.horizon
-        added = added_events(view, self.tables, after=after, upto=upto, horizon=kept)
-        keys = [added.schema[key] for key in view.keys]
-        types = [f"`{one.name}` {one.dataType.simpleString()}" for one in keys]
         # written once and looked at twice; rows are entities that need a second pass, few if any
-        done = added.mapInArrow(
-            AdvanceTask(self.packer, after), ", ".join([COUNTS, *types])
-        ).persist()
+        done = self._advancing(view, after).persist()
         try:
-            entities, written = _totals(done)
-            touched = done.where(F.col("entities").isNull()).select(*view.keys)
-            again = touched.count()
+            entities, written, again = _totals(done)
             if not again:
                 return entities, written, 0
+            touched = done.where(F.col("entities").isNull()).select(*view.keys)
             events = events_to_push(view, self.tables, upto=upto, horizon=kept, touched=touched)
             more = self._written(events)
             return entities + more[0], written + more[1], again
         finally:
             done.unpersist()
 
+    def _advancing(self, view: WindowedView, after: int) -> DataFrame:
+        """By tasks that read the added files, where these are few; else from rows that Spark moves:
+        so where tiles are, which look for other versions of their events in all of gold.
+        """
+        tables, upto, task = (
+            self.tables,
+            self.packer.cursor.version,
+            AdvanceTask(self.packer, after),
+        )
+        held = tables.schema("gold", view.name)
+        types = [f"`{key}` {held[key].dataType.simpleString()}" for key in view.keys]
+        told = ", ".join([COUNTS, *types])
+        files = None
+        if not tiling(view):
+            files = tables.added_in_buckets("gold", view.name, after=after, upto=upto)
+        if files is not None and files.size <= SMALL:
+            return self._numbers(files).mapInArrow(AddedTask(task, files), told)
+        kept = self.packer.horizon
+        added = added_events(view, tables, after=after, upto=upto, horizon=kept)
+        return added.mapInArrow(task, told)
 
-def _totals(done: DataFrame) -> tuple[int, int]:
+
+def _totals(done: DataFrame) -> tuple[int, int, int]:
+    """Sums of both counts, and the rows without them."""
     sums = [F.coalesce(F.sum(name), F.lit(0)) for name in ("entities", "written")]
-    found = done.agg(*sums).first()
-    return (0, 0) if found is None else (int(found[0]), int(found[1]))
+    found = done.agg(*sums, F.count_if(F.col("entities").isNull())).first()
+    entities, written, others = (0, 0, 0) if found is None else found
+    return int(entities), int(written), int(others)

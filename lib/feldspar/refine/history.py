@@ -29,7 +29,6 @@ from feldspar.graph.steps import HistoryStep, Mode
 from feldspar.names import GONE, VALID_FROM, cursor
 from feldspar.refine.rows import RAW
 from feldspar.refine.typing import typed_columns
-from feldspar.stores.tables.compaction import compact
 from feldspar.stores.tables.log import (
     DEFINITION,
     GENERATION,
@@ -77,7 +76,6 @@ def keep_history(
         return HistoryResult(table.name, tables.version("history", table.name))
     progress(f"{step.name}: rows of silver.{table.name} after version {step.after} up to {upto}")
     commit = work.written(declared, upto)
-    compact(tables, "history", table.name, progress=progress)
     done = commit.metrics.get
     return HistoryResult(
         table.name,

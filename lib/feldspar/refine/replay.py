@@ -24,9 +24,9 @@ from feldspar.refine.table import (
     LEDGER_SCHEMA,
     QUARANTINE_COLUMNS,
     by_reason,
-    count_by_reasons,
     evaluated_once,
     quarantine_declared,
+    survey,
 )
 from feldspar.refine.upstream import Upstream
 from feldspar.spec.source import DeltaSource
@@ -93,7 +93,7 @@ def judge_again(
     """
     version = _version(table, tables)
     with evaluated_once(_judged(table, chosen, tables, version=version, now=now)) as rows:
-        return _result(table, count_by_reasons(rows))
+        return _result(table, survey(rows, table).counted)
 
 
 def replay(
@@ -124,7 +124,7 @@ def replay(
     progress(f"quarantine.{table.name}: judging rows of version {version} again")
     tables.ensure("quarantine", table.name, quarantine_declared(generation))
     with evaluated_once(_judged(table, chosen, tables, version=version, now=now)) as rows:
-        counted = count_by_reasons(rows)
+        counted = survey(rows, table).counted
         silver = _accept(rows, table, tables, txn=txn)
         tables.merge_rows(
             _changed(rows, tables.read("quarantine", table.name), now=now),

@@ -1,8 +1,9 @@
 """bronze -> silver of one table: valid rows once, the others to quarantine, and a ledger row.
 
 Order of commits, all with the cursor ``refine:<table>#<generation>`` at the source's version:
-quarantine, silver, ledger. The ledger confirms a batch; a run that finds quarantine or silver
-ahead of it repeats the batch with the same bounds, and Delta skips what was committed.
+quarantine (where rows were refused), silver, ledger. The ledger confirms a batch; a run that finds
+quarantine or silver ahead of it repeats the batch with the same bounds, and Delta skips what was
+committed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 from pyspark import StorageLevel
@@ -27,10 +29,10 @@ from feldspar.names import EVENT_TIME, KNOWN_TIME, REASONS, cursor
 from feldspar.refine.rows import PROVENANCE, RAW, checked_rows, silver_columns
 from feldspar.refine.unknown import refuse_unknown
 from feldspar.refine.upstream import Upstream
+from feldspar.spec.types import ColumnType
 from feldspar.stores.tables import records
-from feldspar.stores.tables.compaction import compact
 from feldspar.stores.tables.epochs import refuse_stale
-from feldspar.stores.tables.log import DEFINITION, GENERATION, STATISTICS, Txn
+from feldspar.stores.tables.log import DEFINITION, GENERATION, STATISTICS, Commit, Txn
 from feldspar.stores.tables.spark import Declared, SparkTables, nullable, struct
 
 LEDGER_SCHEMA = pa.schema(
@@ -52,6 +54,9 @@ QUARANTINE_SCHEMA = (
     "_ingested_at timestamp, _earlier array<struct<until timestamp, reasons array<string>>>"
 )
 QUARANTINE_COLUMNS = (REASONS, RAW, *PROVENANCE)
+_ROWS, _LOW, _HIGH = "rows", "low", "high"
+_TOLD_EXACTLY = (ColumnType.BIGINT, ColumnType.INT, ColumnType.STRING, ColumnType.DATE)
+"""Types of keys whose least and greatest values a table's log has as they are."""
 Progress = Callable[[str], None]
 
 
@@ -95,11 +100,10 @@ def refine_table(
         return RefineResult(table.name, version=tables.version("silver", table.name))
     with evaluated_once(checked) as rows:
         progress(f"{step.name}: checking rows of {table.source_name} up to version {upto}")
-        result = _write(rows, table, targets, tables=tables, txn=txn)
+        sized = tables.sized(upstream.size(after=step.after, upto=upto))
+        result = _write(rows, table, targets, tables=sized, txn=txn)
     expected = upstream.row_count(after=step.after, upto=upto)
     _confirm(result, expected, step=step, table=table, tables=tables, txn=txn, now=now)
-    for layer in targets:
-        compact(tables, layer, table.name, progress=progress)
     return result
 
 
@@ -113,9 +117,11 @@ def _claim(step: RefineStep, app: str, tables: SparkTables) -> None:
     begun = [tables.claim(layer, step.table, app) for layer in ("quarantine", "silver")]
     confirmed = tables.claim("ops", "ledger", app).position
     refuse_stale(f"{step.name}, its source", planned=step.after, found=confirmed)
-    positions = [one.position for one in begun if one.position not in (None, step.after)]
-    if positions:
-        refuse_stale(f"{step.name}, its batch", planned=step.upto, found=max(positions))
+    # quarantine lags where nothing was refused
+    after = -1 if step.after is None else step.after
+    ahead = [one.position for one in begun if one.position is not None and one.position > after]
+    if ahead:
+        refuse_stale(f"{step.name}, its batch", planned=step.upto, found=max(ahead))
     generation = begun[-1].generation
     if generation is not None and step.mode is not Mode.REBUILD:
         refuse_stale(f"{step.name}, generation", planned=step.generation, found=generation)
@@ -171,38 +177,76 @@ def _write(
     tables: SparkTables,
     txn: Txn,
 ) -> RefineResult:
-    counted = count_by_reasons(rows)
+    seen = survey(rows, table)
+    counted = seen.counted
     if table.spec.unknown_columns == "fail":
         refuse_unknown(rows, counted, table)
     valid = rows.where(F.size(REASONS) == 0).select(*silver_columns(rows, table))
     failed = rows.where(F.size(REASONS) > 0).select(*QUARANTINE_COLUMNS)
-    candidates = sum(number for reasons, number in counted.items() if not reasons)
-    quarantined = tables.append(
-        failed, "quarantine", table.name, txn=txn, declared=targets["quarantine"]
-    )
-    silver = tables.merge_new(
-        first_known(valid, table.spec.key),
-        "silver",
-        table.name,
-        same=same_row(table.spec.key),
-        txn=txn,
-        declared=targets["silver"],
-    )
+    candidates = counted.get((), 0)
+    refused = 0
+    # an empty commit is spared, but not where an earlier try of this batch found rows to refuse
+    if sum(counted.values()) > candidates or not tables.lacks("quarantine", table.name, txn=txn):
+        declared = targets["quarantine"]
+        refused = tables.append(failed, "quarantine", table.name, txn=txn, declared=declared).rows
+    silver = _accept(valid, seen, table, targets["silver"], tables=tables, txn=txn)
     return RefineResult(
         table=table.name,
-        rows_in=candidates + quarantined.rows,
+        rows_in=candidates + refused,
         valid=silver.rows,
-        quarantined=quarantined.rows,
+        quarantined=refused,
         duplicates=candidates - silver.rows,
         reasons=by_reason(counted),
         version=silver.version,
     )
 
 
-def count_by_reasons(rows: DataFrame) -> dict[tuple[str, ...], int]:
-    """Rows by their set of reasons: a handful of groups, however many rows."""
-    counts = rows.groupBy(REASONS).count().collect()
-    return {tuple(row[REASONS]): row["count"] for row in counts}
+def _accept(
+    valid: DataFrame,
+    seen: Survey,
+    table: Table,
+    declared: Declared,
+    *,
+    tables: SparkTables,
+    txn: Txn,
+) -> Commit:
+    """Adds the rows that silver does not have; where none of its files can have one, unseen."""
+    place, key = ("silver", table.name), table.spec.key
+    rows, same = first_known(valid, key), same_row(key)
+    if seen.keys is not None and tables.exists(*place):
+        low, high = seen.keys
+        if not tables.may_hold(*place, key[0], low, high):
+            return tables.append(rows, *place, txn=txn, declared=declared)
+        if isinstance(low, int):
+            # of files that hold no such key nothing is read
+            same = f"{same} and old.`{key[0]}` between {low} and {high}"
+    return tables.merge_new(rows, *place, same=same, txn=txn, declared=declared)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one look at judged rows tells.
+
+    Attributes:
+        counted: rows by their set of reasons: a handful of groups, however many rows.
+        keys: the least and the greatest first column of the keys of valid rows; None: there are
+            none, or statistics of files do not tell such values exactly.
+    """
+
+    counted: Mapping[tuple[str, ...], int]
+    keys: tuple[Any, Any] | None
+
+
+def survey(rows: DataFrame, table: Table) -> Survey:
+    """One pass over judged rows."""
+    name = table.spec.key[0]
+    key = F.col(f"`{name}`")
+    ends = (F.min(key).alias(_LOW), F.max(key).alias(_HIGH))
+    groups = rows.groupBy(REASONS).agg(F.count(F.lit(1)).alias(_ROWS), *ends).collect()
+    valid = [(one[_LOW], one[_HIGH]) for one in groups if not one[REASONS]]
+    told = valid and valid[0][0] is not None and table.types()[name] in _TOLD_EXACTLY
+    counted = {tuple(one[REASONS]): one[_ROWS] for one in groups}
+    return Survey(counted, valid[0] if told else None)
 
 
 def by_reason(counted: Mapping[tuple[str, ...], int]) -> tuple[tuple[str, int], ...]:

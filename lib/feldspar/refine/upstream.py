@@ -76,6 +76,12 @@ class Upstream:
             return log.rows_between(self.tables.lake, "bronze", name, after=after, upto=upto)
         return self._external_rows(self.external, after=after, upto=upto).count()
 
+    def size(self, *, after: int | None, upto: int) -> int | None:
+        """Bytes of the files in the range; None where it is not looked at, or all there are."""
+        if self.external is not None:
+            return None
+        return self.tables.added_size("bronze", self.table.source_name, after=after, upto=upto)
+
     def _external_rows(self, external: ExternalTable, *, after: int | None, upto: int) -> DataFrame:
         """Rows with the version that brought them as batch, and its time as time of arrival."""
         reader = self.tables.spark.read.format("delta").option("versionAsOf", upto)

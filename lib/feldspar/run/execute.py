@@ -35,6 +35,7 @@ from feldspar.monitor.quality import QualityResult, check_table
 from feldspar.online.push import PushResult, push
 from feldspar.refine.history import HistoryResult, keep_history
 from feldspar.refine.table import RefineResult, refine_table
+from feldspar.run.care import care_for
 from feldspar.run.failures import told_clearly
 from feldspar.run.loads import Loader
 from feldspar.run.workplace import Workplace
@@ -158,12 +159,19 @@ def _outcome(step: Step, work: Workplace) -> Done | Failed:
     work.say(f"{what}: {step.reason}")
     try:
         with work.running.step(step, started=started), told_clearly(what, log=work.log):
+            work.care.before(step)
             result, note = _carried_out(step, work)
+            if result is not None:
+                work.care.after(step, lambda: _care(step, work))
     except FeldsparError as error:
         return Failed(step, error, started, time.monotonic() - before)
     seconds = time.monotonic() - before
     work.say(f"{what}: {note or 'done'} in {seconds:.1f} s")
     return Done(step, result, started, seconds, note)
+
+
+def _care(step: Step, work: Workplace) -> None:
+    care_for(step, work.graph, work.tables, progress=work.say)
 
 
 def _carried_out(step: Step, work: Workplace) -> tuple[Result | None, str]:

@@ -6,7 +6,8 @@ process end with 1.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -23,6 +24,7 @@ from feldspar.refine.promote import promote as promote_values
 from feldspar.refine.replay import Chosen, judge_again
 from feldspar.refine.replay import replay as replay_rows
 from feldspar.run.audits import audit_services
+from feldspar.run.care import Beside
 from feldspar.run.execute import execute
 from feldspar.run.metrics import write_metrics
 from feldspar.run.remember import remember
@@ -81,14 +83,17 @@ def stream(work: Workplace, *, every: str, stuck_after: str, metrics: Path | Non
     """
     length, bound = parse_duration(every), parse_duration(stuck_after)
     work.say(f"a round every {every}; Ctrl-C ends it, and the next run goes on from there")
-    rounds = keep_up(
-        work.in_epoch(verb="stream"),
-        every=length,
-        stop=Event(),
-        told=lambda one: work.say(str(one)),
-        stuck_after=bound,
-        after_each=(lambda: None) if metrics is None else (lambda: write_metrics(work, metrics)),
-    )
+    with closing(Beside()) as care:
+        rounds = keep_up(
+            replace(work.in_epoch(verb="stream"), care=care),
+            every=length,
+            stop=Event(),
+            told=lambda one: work.say(str(one)),
+            stuck_after=bound,
+            after_each=(lambda: None)
+            if metrics is None
+            else (lambda: write_metrics(work, metrics)),
+        )
     return {"rounds": rounds}
 
 

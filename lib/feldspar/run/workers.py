@@ -11,7 +11,10 @@ from pyspark.daemon import manager
 
 import feldspar.compute.services.bucketed
 import feldspar.compute.windows.batch
-import feldspar.stores.parts  # noqa: F401 loaded for those that are forked
+import feldspar.online.added
+import feldspar.online.plain
+import feldspar.stores.parts
+import feldspar.stores.tables.small  # noqa: F401 loaded for those that are forked
 
 if __name__ == "__main__":
     manager()

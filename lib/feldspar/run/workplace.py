@@ -10,6 +10,7 @@ from pathlib import Path
 
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
+from feldspar.run.care import AtOnce, Care
 from feldspar.run.running import Running
 from feldspar.run.session import open_session
 from feldspar.spec.environment import Environment, load_environment
@@ -27,7 +28,9 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Workplace:
-    """What stages are handed; ``say`` takes one line of progress, ``running`` knows the steps."""
+    """What stages are handed; ``say`` takes one line of progress, ``running`` knows the steps,
+    ``care`` when small files are merged.
+    """
 
     graph: Graph
     environment: Environment
@@ -36,6 +39,7 @@ class Workplace:
     experiments: Experiments
     say: Progress
     running: Running = field(default_factory=Running)
+    care: Care = field(default_factory=AtOnce)
 
     @property
     def log(self) -> Path:

@@ -202,13 +202,13 @@ def write_bytes(uri: str, content: bytes, *, storage: StorageSpec) -> None:
         path.write_bytes(content)
 
 
-def opened_writer(storage: StorageSpec) -> Callable[[str, bytes], None]:
+def opened_writer(storage: StorageSpec, *, attempts: int = 2) -> Callable[[str, bytes], None]:
     """What writes small files one after another, with a client of its own; see ``write_bytes``.
 
     A file is on disk, or in the bucket, when the call returns. A server that is away is told within
     seconds.
     """
-    client = _client(storage, answer_seconds=5, attempts=2) if storage.on_s3 else None
+    client = _client(storage, answer_seconds=5, attempts=attempts) if storage.on_s3 else None
 
     def write(uri: str, content: bytes) -> None:
         if client is None:

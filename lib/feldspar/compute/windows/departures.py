@@ -19,6 +19,8 @@ from pyspark.sql import functions as F
 from feldspar.compute.buckets import key_columns
 from feldspar.names import BATCH, EVENT_ID, KNOWN_TIME, POSITION, RETRACTED
 
+_MOVED = "__low <> __high"
+
 
 def departures(events: DataFrame, keys: Sequence[str]) -> DataFrame | None:
     """Retracted copies of versions, for each entity that their event ever had elsewhere.
@@ -31,14 +33,7 @@ def departures(events: DataFrame, keys: Sequence[str]) -> DataFrame | None:
         The columns of ``events``; few rows at any size: only corrections of the key make them.
         None, as nearly always: no event ever moved; then nothing has to be joined.
     """
-    home = F.xxhash64(*key_columns(events, keys))
-    moved = (
-        events.where(F.col(EVENT_ID).isNotNull())
-        .groupBy(EVENT_ID)
-        .agg(F.min(home).alias("__low"), F.max(home).alias("__high"))
-        .where("__low <> __high")
-        .select(EVENT_ID)
-    )
+    moved = _homes(events, keys).where(_MOVED).select(EVENT_ID)
     if moved.isEmpty():
         return None
     versions = events.join(F.broadcast(moved), EVENT_ID, "left_semi")
@@ -55,22 +50,38 @@ def departures(events: DataFrame, keys: Sequence[str]) -> DataFrame | None:
     )
 
 
+def _homes(events: DataFrame, keys: Sequence[str]) -> DataFrame:
+    """By event id the least and the greatest hash of an entity that a version has."""
+    home = F.xxhash64(*key_columns(events, keys))
+    known = events.where(F.col(EVENT_ID).isNotNull())
+    return known.groupBy(EVENT_ID).agg(F.min(home).alias("__low"), F.max(home).alias("__high"))
+
+
 @dataclass(frozen=True)
-class IdRange:
-    """The least and the greatest event id of some rows."""
+class Identified:
+    """What one look at events tells.
+
+    Attributes:
+        low: the least id; None: no event has one.
+        high: the greatest.
+        moved: whether versions of one event are of several entities.
+    """
 
     low: Any
     high: Any
+    moved: bool
 
 
-def id_range(events: DataFrame) -> IdRange | None:
-    """Of the events that have an id; None: none has."""
-    ends = events.agg(F.min(EVENT_ID), F.max(EVENT_ID)).first()
-    return None if ends is None or ends[0] is None else IdRange(ends[0], ends[1])
+def identified(events: DataFrame, keys: Sequence[str]) -> Identified:
+    """One pass over events, by the entity's key columns."""
+    ends = (F.min(EVENT_ID), F.max(EVENT_ID), F.count_if(F.expr(_MOVED)))
+    found = _homes(events, keys).agg(*ends).first()
+    low, high, moved = (None, None, 0) if found is None else found
+    return Identified(low, high, moved=moved > 0)
 
 
 def new_departures(
-    new: DataFrame, stored: DataFrame, keys: Sequence[str], *, ids: IdRange
+    new: DataFrame, stored: DataFrame, keys: Sequence[str], *, ids: Identified
 ) -> DataFrame | None:
     """The departures that rows added to a table make necessary, for old versions and new.
 
@@ -82,7 +93,7 @@ def new_departures(
     """
     older = stored.where(~F.col(RETRACTED) & F.col(EVENT_ID).between(ids.low, ids.high))
     if not _left_another(new, older, keys):
-        return departures(new, keys)
+        return departures(new, keys) if ids.moved else None
     versions = older.join(new.select(EVENT_ID), EVENT_ID, "left_semi")
     found = departures(versions.select(*new.columns).unionByName(new), keys)
     if found is None:

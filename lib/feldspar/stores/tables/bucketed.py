@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deltalake import DeltaTable
 
 from feldspar.errors import StoreError
 from feldspar.names import BUCKET, EVENT_TIME, KNOWN_TIME
@@ -99,25 +100,57 @@ def bucketed_table(lake: Lake, layer: str, name: str, *, version: int) -> Bucket
     Raises:
         TableNotFoundError: there is no such table.
     """
-    table = log.open_table(lake, layer, name)
-    if table.version() != version:
-        table.load_as_version(version)
-    metadata = table.metadata()
-    buckets = metadata.configuration.get(BUCKETS)
-    if buckets is None or list(metadata.partition_columns) != [BUCKET]:
+    table = _opened(lake, layer, name, version=version)
+    if table is None:
         return None
     added = pa.table(table.get_add_actions(flatten=True))
     files: dict[int, list[DataFile]] = {}
     for row in added.to_pylist():
         file = DataFile(row["path"], int(row["num_records"] or 0), row["size_bytes"], _newest(row))
         files.setdefault(int(row[f"partition.{BUCKET}"]), []).append(file)
-    schema = pa.schema(table.schema().to_arrow())
+    return _of_files(lake, layer, name, table, files)
+
+
+@again
+def added_in_buckets(
+    lake: Lake, layer: str, name: str, *, after: int, upto: int
+) -> BucketedTable | None:
+    """The files that the versions in (after, upto] added, be they merged since; else as above.
+
+    Raises:
+        TableNotFoundError: there is no such table.
+        StoreError: a version removed or rewrote rows, or is no longer kept.
+    """
+    table = _opened(lake, layer, name, version=upto)
+    if table is None:
+        return None
+    uri = lake.uri(layer, name)
+    files: dict[int, list[DataFile]] = {}
+    for one in log.added_files(lake.storage, uri, after=after, upto=upto):
+        file = DataFile(one.path.removeprefix(f"{uri}/"), one.rows, one.size)
+        files.setdefault(int(one.part[BUCKET]), []).append(file)
+    return _of_files(lake, layer, name, table, files)
+
+
+def _opened(lake: Lake, layer: str, name: str, *, version: int) -> DeltaTable | None:
+    """None where the table is not laid out in buckets."""
+    table = log.open_table(lake, layer, name)
+    if table.version() != version:
+        table.load_as_version(version)
+    metadata = table.metadata()
+    is_split = list(metadata.partition_columns) == [BUCKET]
+    return table if is_split and BUCKETS in metadata.configuration else None
+
+
+def _of_files(
+    lake: Lake, layer: str, name: str, table: DeltaTable, files: Mapping[int, Sequence[DataFile]]
+) -> BucketedTable:
     return BucketedTable(
         lake.storage,
         lake.uri(layer, name),
-        version,
-        schema,
-        int(buckets),
+        table.version(),
+        pa.schema(table.schema().to_arrow()),
+        int(table.metadata().configuration[BUCKETS]),
         {bucket: tuple(found) for bucket, found in files.items()},
     )
 

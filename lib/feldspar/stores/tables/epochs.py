@@ -73,23 +73,27 @@ def claim(lake: Lake, layer: str, name: str, *, app: str, epoch: int) -> Claim:
     return found
 
 
-def check(lake: Lake, layer: str, name: str, *, txn: Txn) -> None:
-    """Makes sure, right before a write to a table that is there, that its cursor is claimed.
+def open_claimed(lake: Lake, layer: str, name: str, *, txn: Txn) -> DeltaTable:
+    """A table that is there, right before a write whose cursor this run has claimed.
 
     What happens between this and the write is Delta's to refuse: it compares the cursor.
 
     Raises:
-        OvertakenError: another run has written under it, or claimed it.
+        TableNotFoundError: there is no such table.
+        OvertakenError: another run has written under the cursor, or claimed it.
     """
+    table = log.open_table(lake, layer, name)
     if not txn.epoch:
-        return
-    last = last_txn(log.open_table(lake, layer, name), txn.app)
+        return table
+    last = last_txn(table, txn.app)
     if last is None:
         # made since it was claimed, or emptied by this run: the first write needs a fence too
         found = claim(lake, layer, name, app=txn.app, epoch=txn.epoch).position
         refuse_stale(f"{layer}.{name}", planned=None, found=found)
-    elif last.epoch != txn.epoch:
+        return log.open_table(lake, layer, name)
+    if last.epoch != txn.epoch:
         raise overtaken(f"{layer}.{name}", txn.app)
+    return table
 
 
 def refuse_stale(what: str, *, planned: object, found: object) -> None:

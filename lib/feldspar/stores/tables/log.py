@@ -6,7 +6,7 @@ Tables are opened afresh at each call; nothing here writes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -86,13 +86,16 @@ class Commit:
     """It wrote nothing, and shut out earlier runs."""
     changes_rows: bool = True
     """Some came or went; else they were laid out anew."""
+    counted: int = 0
+    """Rows of the files that it added, as these say themselves."""
 
     @property
     def rows(self) -> int:
         """Rows that this commit added."""
         if not self.changes_rows:
             return 0
-        return self.metrics.get("numTargetRowsInserted", self.metrics.get("numOutputRows", 0))
+        told = self.metrics.get("numTargetRowsInserted", self.metrics.get("numOutputRows"))
+        return self.counted if told is None else told
 
 
 def open_table(lake: Lake, layer: str, name: str) -> DeltaTable:
@@ -151,6 +154,28 @@ def _spark_type(kind: object) -> str:
     return _SPARK_TYPES.get(name, name)
 
 
+def is_there(lake: Lake, layer: str, name: str) -> bool:
+    """Whether there is such a table."""
+    try:
+        open_table(lake, layer, name)
+    except TableNotFoundError:
+        return False
+    return True
+
+
+@again
+def schema_text(lake: Lake, layer: str, name: str, *, version: int | None = None) -> str:
+    """Columns and types of the newest or of one version, as the log has them (JSON).
+
+    Raises:
+        TableNotFoundError: there is no such table.
+    """
+    table = open_table(lake, layer, name)
+    if version is not None and version != table.version():
+        table.load_as_version(version)
+    return table.schema().to_json()
+
+
 @again
 def is_empty(lake: Lake, layer: str, name: str) -> bool:
     """Whether the newest version of a table has no files, and so no rows."""
@@ -197,7 +222,13 @@ def _commit(version: int, actions: list[dict[str, Any]]) -> Commit:
         note=info.get(NOTE, ""),
         is_fence=FENCE in info,
         changes_rows=any(file.get("dataChange", True) for file in files),
+        counted=sum(_counted(one["add"]) for one in actions if "add" in one),
     )
+
+
+def _counted(added: Mapping[str, Any]) -> int:
+    """Rows of a file, as it says itself."""
+    return int(json.loads(added.get("stats") or "{}").get("numRecords", 0))
 
 
 def confirmed(lake: Lake, layer: str, name: str, *, txn: Txn) -> Commit:
@@ -295,11 +326,16 @@ def may_hold(lake: Lake, layer: str, name: str, *, column: str, low: object, hig
 
 @dataclass(frozen=True)
 class AddedFile:
-    """A data file, the version that added it, and when (microseconds since the epoch)."""
+    """A data file, the version that added it, when (microseconds), its bytes and rows (0: it does
+    not say), and the part of the table that it is in, by column.
+    """
 
     path: str
     version: int
     committed: int
+    size: int
+    rows: int
+    part: Mapping[str, str]
 
 
 def added_files(storage: StorageSpec, uri: str, *, after: int, upto: int) -> list[AddedFile]:
@@ -317,8 +353,10 @@ def added_files(storage: StorageSpec, uri: str, *, after: int, upto: int) -> lis
                 text = f"version {version} of {uri} changed or removed rows"
                 raise StoreError(text, hint="read this source with 'read: change_feed'")
             if action.get("add", {}).get("dataChange"):
-                path = f"{uri}/{unquote(action['add']['path'])}"
-                files.append(AddedFile(path, version, committed))
+                one = action["add"]
+                path, part = f"{uri}/{unquote(one['path'])}", one.get("partitionValues", {})
+                size, rows = int(one["size"]), _counted(one)
+                files.append(AddedFile(path, version, committed, size, rows, part))
     return files
 
 

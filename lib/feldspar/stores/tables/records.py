@@ -72,8 +72,7 @@ def _append(
 ) -> None:
     properties = _named(txn, kept)
     try:
-        epochs.check(lake, LAYER, name, txn=txn)
-        table = log.open_table(lake, LAYER, name)
+        table = epochs.open_claimed(lake, LAYER, name, txn=txn)
     except TableNotFoundError:
         uri = lake.native_uri(LAYER, name)
         settings = {} if kept is None else {FORGOTTEN_AFTER: f"interval {kept.days} days"}

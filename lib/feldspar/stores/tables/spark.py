@@ -6,14 +6,10 @@ repeated write is skipped by Delta, and each write reads its own commit back to 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from delta.tables import DeltaMergeBuilder, DeltaTable
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.readwriter import DataFrameWriterV2
@@ -23,13 +19,17 @@ from feldspar.errors import StoreError, TableNotFoundError
 from feldspar.names import GONE
 from feldspar.stores import objects
 from feldspar.stores.tables import epochs, log
-from feldspar.stores.tables.bucketed import BucketedTable, bucketed_table
+from feldspar.stores.tables.bucketed import BucketedTable, added_in_buckets, bucketed_table
+from feldspar.stores.tables.conflicts import told_whose
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import Txn
 from feldspar.stores.tables.paths import literal_path
+from feldspar.stores.tables.small import SMALL, append_small, spark_schema
 
-KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
-"""Delta would cut logs by age alone, whoever still reads them; ``feldspar vacuum`` asks first."""
+KEEP_LOG = {"delta.enableExpiredLogCleanup": "false", "delta.checkpointInterval": "10"}
+"""Delta would cut logs by age alone, whoever still reads them; ``feldspar vacuum`` asks first. And
+of two kinds of writers one would let a hundred commits pass before it sums them up.
+"""
 KEEP_SIMPLE = {
     "delta.enableDeletionVectors": "false",
     "delta.columnMapping.mode": "none",
@@ -37,10 +37,6 @@ KEEP_SIMPLE = {
     **KEEP_LOG,
 }
 """Table features every reader knows: delta-rs, DuckDB and Arrow tasks read the same files."""
-
-
-_MET_ANOTHER = re.compile("CONCURRENT_TRANSACTION|ConcurrentTransactionException")
-"""What Delta says of two writes under one cursor."""
 
 
 def struct(ddl: str) -> StructType:
@@ -90,6 +86,12 @@ class SparkTables:
     lake: Lake
     epoch: int = 0
     """Of the run that writes (``epochs``); 0: nobody else writes here."""
+    size: int | None = None
+    """Bytes of what the rows to be written are made from; None: nobody has looked, maybe many."""
+
+    def sized(self, size: int | None) -> SparkTables:
+        """The same for a write of rows that are made from so many bytes."""
+        return replace(self, size=size)
 
     def txn(self, app: str, position: int) -> Txn:
         """Names a write of this run."""
@@ -128,7 +130,15 @@ class SparkTables:
 
     def exists(self, layer: str, name: str) -> bool:
         """Whether the table is there."""
-        return DeltaTable.isDeltaTable(self.spark, self.lake.uri(layer, name))
+        return log.is_there(self.lake, layer, name)
+
+    def schema(self, layer: str, name: str, *, version: int | None = None) -> StructType:
+        """Columns and types of the newest or of one version; Spark is not asked.
+
+        Raises:
+            TableNotFoundError: there is no such table.
+        """
+        return spark_schema(log.schema_text(self.lake, layer, name, version=version))
 
     def version(self, layer: str, name: str) -> int:
         """The newest version.
@@ -152,6 +162,18 @@ class SparkTables:
             return None
         return bucketed_table(self.lake, layer, name, version=version)
 
+    def added_in_buckets(
+        self, layer: str, name: str, *, after: int, upto: int
+    ) -> BucketedTable | None:
+        """The files that the versions in (after, upto] added, as ``files``.
+
+        Raises:
+            TableNotFoundError: there is no such table.
+        """
+        if not self.lake.storage.direct_reads:
+            return None
+        return added_in_buckets(self.lake, layer, name, after=after, upto=upto)
+
     def may_hold(self, layer: str, name: str, column: str, low: object, high: object) -> bool:
         """Whether some row may have a value from ``low`` to ``high``, as the files' statistics say.
 
@@ -164,17 +186,35 @@ class SparkTables:
         """Rows of one version of a table, as its files count them."""
         return log.rows_between(self.lake, layer, name, after=None, upto=version)
 
+    def lacks(self, layer: str, name: str, *, txn: Txn) -> bool:
+        """Whether the table is there, and a write (or one that came after it) is not.
+
+        Raises:
+            OvertakenError: a later run has written to it, or made it.
+        """
+        try:
+            table = epochs.open_claimed(self.lake, layer, name, txn=txn)
+        except TableNotFoundError:
+            return False
+        done = log.last_txn(table, txn.app)
+        return done is None or done.position < txn.position
+
     def commit(self, layer: str, name: str, version: int) -> log.Commit:
         """What one version did."""
         return log.read_commit(self.lake, layer, name, version=version)
 
     def ensure(self, layer: str, name: str, declared: Declared) -> None:
         """Creates the table, or brings columns and properties of an existing one up to date."""
-        if self.exists(layer, name):
-            self._add_columns(layer, name, declared.schema)
-        else:
+        try:
+            table = log.open_table(self.lake, layer, name)
+        except TableNotFoundError:
             self._create_empty(layer, name, declared)
-        self._set_properties(layer, name, {**KEEP_LOG, **declared.properties})
+            table = log.open_table(self.lake, layer, name)
+        known = {one.name for one in table.schema().fields}
+        self._add_columns(layer, name, [one for one in declared.schema if one.name not in known])
+        held, wanted = table.metadata().configuration, {**KEEP_LOG, **declared.properties}
+        changed = {key: value for key, value in wanted.items() if held.get(key) != value}
+        self._set_properties(layer, name, changed)
 
     def replace(self, layer: str, name: str, declared: Declared) -> None:
         """An empty table in place of the old one, in one commit; old versions stay readable.
@@ -209,17 +249,24 @@ class SparkTables:
 
     def added(self, layer: str, name: str, *, after: int | None, upto: int) -> DataFrame:
         """Rows that the versions in (after, upto] of an append-only table added."""
-        everything = self.read(layer, name, version=upto)
-        if after is None:
-            return everything
-        files = log.added_files(
-            self.lake.storage, self.lake.uri(layer, name), after=after, upto=upto
-        )
+        uri = self.lake.uri(layer, name)
+        files = [] if after is None else self._added_files(uri, after=after, upto=upto)
         if not files:
-            return everything.limit(0)
-        fields = everything.schema
-        rows = rows_of(self.spark, files, uri=self.lake.uri(layer, name), schema=fields)
+            everything = self.read(layer, name, version=upto)
+            return everything if after is None else everything.limit(0)
+        fields = self.schema(layer, name, version=upto)
+        rows = rows_of(self.spark, files, uri=uri, schema=fields)
         return rows.select([F.col(f"`{field.name}`") for field in fields])
+
+    def added_size(self, layer: str, name: str, *, after: int | None, upto: int) -> int | None:
+        """Bytes of the files that the versions in (after, upto] added; None: all of the table."""
+        if after is None:
+            return None
+        files = self._added_files(self.lake.uri(layer, name), after=after, upto=upto)
+        return sum(file.size for file in files)
+
+    def _added_files(self, uri: str, *, after: int, upto: int) -> list[log.AddedFile]:
+        return log.added_files(self.lake.storage, uri, after=after, upto=upto)
 
     def changes(self, layer: str, name: str) -> DataFrame:
         """The table as a stream that starts with what is there; of rewritten rows it says nothing.
@@ -255,30 +302,21 @@ class SparkTables:
             return log.confirmed(self.lake, layer, name, txn=txn)
         if declared is not None:
             self.ensure(layer, name, declared)
-        epochs.check(self.lake, layer, name, txn=txn)
-        limit = _limit(None if declared is None else declared.rows_a_file)
-        writer = df.write.format("delta").mode("append").options(**limit)
-        writer = writer.option("txnAppId", txn.app).option("txnVersion", txn.version)
-        with self._refused(layer, name, txn):
-            writer.save(self.lake.uri(layer, name))
-        return log.confirmed(self.lake, layer, name, txn=txn)
+        rows_a_file = None if declared is None else declared.rows_a_file
+        lake = self.lake
+        if not self._is_small() or not append_small(
+            df, lake, layer, name, txn=txn, rows_a_file=rows_a_file
+        ):
+            epochs.open_claimed(lake, layer, name, txn=txn)
+            writer = df.write.format("delta").mode("append").options(**_limit(rows_a_file))
+            writer = writer.option("txnAppId", txn.app).option("txnVersion", txn.version)
+            with told_whose(lake, layer, name, txn=txn):
+                writer.save(lake.uri(layer, name))
+        return log.confirmed(lake, layer, name, txn=txn)
 
-    @contextmanager
-    def _refused(self, layer: str, name: str, txn: Txn) -> Iterator[None]:
-        """A write that met another one under the same cursor: whose it was says the log.
-
-        Raises:
-            OvertakenError: a later run's.
-        """
-        try:
-            yield
-        except (Py4JJavaError, PySparkException) as error:
-            if not _MET_ANOTHER.search(str(error)):
-                raise
-            found = log.last_txn(log.open_table(self.lake, layer, name), txn.app)
-            if found is None or found.epoch <= txn.epoch:
-                raise
-            raise log.overtaken(f"{layer}.{name}", txn.app) from error
+    def _is_small(self) -> bool:
+        """Whether rows are known to be few, and tasks may write files themselves."""
+        return self.size is not None and self.size <= SMALL and self.lake.storage.direct_reads
 
     def append_noted(
         self, df: DataFrame, layer: str, name: str, *, txn: Txn, note: str
@@ -323,13 +361,13 @@ class SparkTables:
             self.ensure(layer, name, declared)
         rows = self._with_all_columns(df, layer, name)
         merge = self._merge(rows, layer, name, same=same, txn=txn).whenNotMatchedInsertAll()
-        with self._refused(layer, name, txn):
+        with told_whose(self.lake, layer, name, txn=txn):
             merge.execute()
         return log.confirmed(self.lake, layer, name, txn=txn)
 
     def _with_all_columns(self, df: DataFrame, layer: str, name: str) -> DataFrame:
         """The rows with nulls in columns that the table has and they have not."""
-        fields = self.read(layer, name).schema
+        fields = self.schema(layer, name)
         missing = [field for field in fields if field.name not in df.columns]
         return df.withColumns({one.name: F.lit(None).cast(one.dataType) for one in missing})
 
@@ -352,14 +390,14 @@ class SparkTables:
         merge = self._merge(df, layer, name, same=same, txn=txn)
         merge = merge.whenMatchedDelete(f"new.{GONE} and {newer}").whenMatchedUpdateAll(newer)
         merge = merge.whenNotMatchedInsertAll(f"not new.{GONE}")
-        with self._refused(layer, name, txn):
+        with told_whose(self.lake, layer, name, txn=txn):
             merge.execute()
         return log.confirmed(self.lake, layer, name, txn=txn)
 
     def _merge(
         self, df: DataFrame, layer: str, name: str, *, same: str, txn: Txn
     ) -> DeltaMergeBuilder:
-        epochs.check(self.lake, layer, name, txn=txn)
+        epochs.open_claimed(self.lake, layer, name, txn=txn)
         # Delta takes a MERGE's txn from session settings alone: a session of its own, so that
         # no other write of this application inherits it (measured: settings leak otherwise)
         session = self.spark.newSession()
@@ -410,7 +448,7 @@ class SparkTables:
         writer = df.write.format("delta").mode("overwrite").options(**_limit(rows_a_file))
         writer = writer.option("replaceWhere", where).option("dataChange", "false")
         writer = writer.option("txnAppId", txn.app).option("txnVersion", txn.version)
-        with self._refused(layer, name, txn):
+        with told_whose(self.lake, layer, name, txn=txn):
             writer.save(self.lake.uri(layer, name))
         log.confirmed(self.lake, layer, name, txn=txn)
 
@@ -462,18 +500,14 @@ class SparkTables:
             rows = rows.partitionBy(*declared.partition_by)
         rows.save(self.lake.uri(layer, name))
 
-    def _add_columns(self, layer: str, name: str, schema: StructType) -> None:
-        known = set(self.read(layer, name).columns)
-        missing = [field for field in schema if field.name not in known]
+    def _add_columns(self, layer: str, name: str, missing: Sequence[StructField]) -> None:
         if missing:
             fields = ", ".join(f"`{one.name}` {one.dataType.simpleString()}" for one in missing)
             self.spark.sql(
                 f"ALTER TABLE delta.`{self.lake.uri(layer, name)}` ADD COLUMNS ({fields})"
             )
 
-    def _set_properties(self, layer: str, name: str, properties: Mapping[str, str]) -> None:
-        known = log.open_table(self.lake, layer, name).metadata().configuration
-        changed = {key: value for key, value in properties.items() if known.get(key) != value}
+    def _set_properties(self, layer: str, name: str, changed: Mapping[str, str]) -> None:
         if changed:
             pairs = ", ".join(f"'{key}' = '{_quoted(value)}'" for key, value in changed.items())
             uri = self.lake.uri(layer, name)
