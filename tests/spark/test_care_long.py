@@ -30,9 +30,10 @@ from pyspark.sql import functions as F
 
 from feldspar.features.gold import append_rows, gold_rows
 from feldspar.features.layout import lay_anew, with_bucket
-from feldspar.features.merging import merge_runs
+from feldspar.features.merging import full_size, merge_runs
 from feldspar.graph.compile import compile_graph
 from feldspar.graph.graph import Graph
+from feldspar.graph.view import View
 from feldspar.names import BATCH, BUCKET
 from feldspar.spec.environment import Environment
 from feldspar.spec.loading import load_definitions
@@ -42,7 +43,7 @@ from feldspar.stores.tables.compaction import compact
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import Txn, file_sizes
 from feldspar.stores.tables.spark import Declared, SparkTables, nullable
-from feldspar.stores.tables.tiers import FRESH, RUNS
+from feldspar.stores.tables.tiers import FRESH, FULL, RUNS
 from support.places import REPOSITORY
 from support.small_project import write_project
 
@@ -57,7 +58,8 @@ MOST_REWRITTEN = 4
 class Figures:
     """What came of a table.
 
-    ``most_files``: after any batch, in the bucket that had the most; ``scan_ratio``: seconds of a
+    ``most_files``: after any batch, in the bucket that had the most, beside full ones, which are
+    never merged again (slices of a windowed view fill up); ``scan_ratio``: seconds of a
     scan to those of the same rows freshly optimised, which are ``optimised_seconds``.
     """
 
@@ -86,6 +88,7 @@ class Written:
     first: Callable[[], None]
     care: Callable[[Callable[[str], None]], object]
     optimise: Callable[[], object]
+    view: View | None = None
 
     def template(self) -> pa.Table:
         """The first batch, which is all there is yet."""
@@ -101,10 +104,15 @@ class Written:
         write_deltalake(uri, rows, mode="append", partition_by=split_by)
 
     def most_files(self) -> int:
-        """Files of the bucket that has the most."""
+        """Files of the bucket that has the most, beside full ones."""
+        if self.view is None:
+            sizes = file_sizes(self.tables.lake, self.layer, self.name)
+            return sum(size < FULL for size in sizes)
         version = self.tables.version(self.layer, self.name)
         found = bucketed_table(self.tables.lake, self.layer, self.name, version=version)
-        return self.files() if found is None else found.most_runs
+        assert found is not None
+        full = full_size(self.view, found)
+        return max(sum(file.size < full for file in held) for held in found.files.values())
 
     def files(self) -> int:
         return len(file_sizes(self.tables.lake, self.layer, self.name))
@@ -231,6 +239,7 @@ def gold(tables: SparkTables, graph: Graph, name: str) -> Written:
         first,
         care=merge,
         optimise=lambda: lay_anew(view, tables),
+        view=view,
     )
 
 

@@ -66,7 +66,7 @@ def merge_runs(view: View, tables: SparkTables, *, progress: Callable[[str], Non
 
 
 def _merges(view: View, files: BucketedTable) -> dict[int, Merge]:
-    full = _full(view, files)
+    full = full_size(view, files)
     found = {
         bucket: merge_of([file.size for file in held], full=full)
         for bucket, held in files.files.items()
@@ -74,7 +74,7 @@ def _merges(view: View, files: BucketedTable) -> dict[int, Merge]:
     return {bucket: merge for bucket, merge in found.items() if merge is not None}
 
 
-def _full(view: View, files: BucketedTable) -> int:
+def full_size(view: View, files: BucketedTable) -> int:
     """Bytes from which a file is left alone: windows want slices, so that they open few of them."""
     if not isinstance(view, WindowedView):
         return FULL
