@@ -254,15 +254,6 @@ class Project:
         finally:
             _kill(process)
 
-    def stop_when(self, reached: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-        """Stops every process of a run as soon as ``reached`` is true.
-
-        The state that was seen is the state that is left.
-        """
-        self.wait_for(reached, process)
-        os.killpg(process.pid, signal.SIGSTOP)
-        assert reached(), "the point was passed before the processes stopped"
-
     @contextmanager
     def streaming(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         """``jobs/stream.py`` beside the caller; killed at the end."""
