@@ -32,7 +32,10 @@ collect_ignore = ["bench"]
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-_TAKE_MINUTES = ("test_whole_loop", "test_faults", "test_push", "test_refine", "test_ingest")
+_TAKE_MINUTES = (
+    *("test_whole_loop", "test_faults", "test_zombies"),
+    *("test_push", "test_refine", "test_ingest"),
+)
 
 
 @pytest.hookimpl(trylast=True)

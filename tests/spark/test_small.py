@@ -25,6 +25,7 @@ def rows_of(spark: SparkSession, first: int, after: int) -> DataFrame:
         "date'2018-04-01' day",
         "if(id % 3 = 0, null, concat('text ', id)) text",
         "id / 7 share",
+        "id + 1 `next.id`",
         "id % 2 = 0 even",
         "array('a', cast(id as string)) tags",
     )

@@ -78,8 +78,11 @@ def append_small(
         split_by[0] if split_by else None,
         rows_a_file,
         tuple(named.split(",")) if named else None,
+        tuple(df.columns),
     )
-    found = df.mapInArrow(writer, _FILE).collect()
+    # by number: of a name with a dot Spark's mapInArrow would look for a field of a struct
+    numbered = df.toDF(*[str(place) for place in range(len(df.columns))])
+    found = numbered.mapInArrow(writer, _FILE).collect()
     files = [_added(row.asDict(), split_by) for row in found]
     commit_files(table, lake, layer, name, txn=txn, files=files)
     return True
@@ -172,6 +175,7 @@ class FileWriter:
         rows_a_file: at most; None: no limit.
         statistics: the columns of which least and greatest values are told; None: all that have
             such.
+        columns: what the table calls them, in order; batches may have other names.
     """
 
     uri: str
@@ -179,6 +183,7 @@ class FileWriter:
     split_by: str | None
     rows_a_file: int | None
     statistics: tuple[str, ...] | None
+    columns: tuple[str, ...]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """A row a file: none where there are no rows."""
@@ -186,7 +191,7 @@ class FileWriter:
         if not held:
             return
         write = _opened(self.storage)
-        rows = pa.Table.from_batches(held)
+        rows = pa.Table.from_batches(held).rename_columns(list(self.columns))
         files = [
             self._written(part.slice(start, self.rows_a_file), bucket, write)
             for bucket, part in self._parts(rows)
