@@ -30,7 +30,7 @@ import numpy as np
 
 from feldspar.launch.submit import submit_command, submit_variables
 from feldspar.spec.environment import Environment, load_environment
-from feldspar.stores.online import OnlineStore
+from feldspar.stores.online import OnlineStore, Patience
 from feldspar.stores.rows import layout_of, unpack_rows
 from feldspar.stores.tables import arrow, log
 from feldspar.stores.tables.lake import Lake
@@ -114,7 +114,7 @@ def feldspar(folder: Path, *, rate: int, seconds: float, warm: float) -> Measure
         job = project.folder / "jobs" / "stream.py"
         command = submit_command(environment, job, words, variables=dict(os.environ))
         variables = submit_variables(environment, dict(os.environ))
-        with started(command, variables, folder), OnlineStore.of(project.environment) as store:
+        with started(command, variables, folder), opened(project) as store:
             newest = newest_online(project, store)
             found = watched("feldspar", inbox, newest, rate, seconds, warm)
         return replace(found, parts=parts(project))
@@ -127,6 +127,11 @@ def _environment(project: Project) -> Environment:
     kept = [line for line in text.splitlines() if "extraJavaOptions" not in line]
     (folder / "bench.yaml").write_text("\n".join(kept), encoding="utf-8")
     return load_environment(project.folder / "conf", "bench", {})
+
+
+def opened(project: Project) -> OnlineStore:
+    """Waits as long as a job does: while two cores are taken Redis may be silent for a second."""
+    return OnlineStore.of(project.environment, Patience.JOB)
 
 
 def newest_online(project: Project, store: OnlineStore) -> Callable[[], int]:
