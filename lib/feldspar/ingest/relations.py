@@ -31,7 +31,6 @@ from feldspar.spec.source import JdbcSource
 from feldspar.stores import jdbc
 from feldspar.stores.tables import extracts
 from feldspar.stores.tables.causes import cause
-from feldspar.stores.tables.compaction import compact
 from feldspar.stores.tables.extracts import Taken
 from feldspar.stores.tables.log import Commit, Txn
 from feldspar.stores.tables.spark import SparkTables
@@ -73,7 +72,6 @@ def ingest_relation(
     extracts.record(tables.lake, step.source, wanted, taken, txn=txn, now=now)
     if taken.late:
         progress(f"{step.name}: {taken.late:,} rows had come late, below what was read before")
-    compact(tables, "bronze", step.source, progress=progress)
     return IngestResult(
         step.source,
         step.batch,

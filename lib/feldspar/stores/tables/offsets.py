@@ -10,12 +10,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from feldspar.graph.observed import Messages, OffsetRange, TopicRead
-from feldspar.names import cursor
-from feldspar.stores.tables import arrow, log, records
-from feldspar.stores.tables.again import again
+from feldspar.stores.tables import records
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import Txn
 
@@ -38,15 +35,9 @@ SCHEMA = pa.schema(
 _READ = ("topic", "topic_id", "partition", "upto")
 
 
-@again
 def newest(lake: Lake, source: str) -> TopicRead | None:
     """How far a source has been read; None where no load of it is listed."""
-    app = cursor("ingest", source)
-    state = log.table_state(lake, records.LAYER, TABLE, cursors=[app])
-    if state is None or app not in state.cursors:
-        return None
-    last = (pc.field("source") == source) & (pc.field("batch") == state.cursors[app])
-    rows = arrow.dataset(lake, records.LAYER, TABLE).to_table(list(_READ), filter=last).to_pylist()
+    rows = records.of_newest_load(lake, TABLE, source, columns=_READ)
     if not rows:
         return None
     upto = {row["partition"]: row["upto"] for row in rows}

@@ -19,7 +19,8 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from feldspar.errors import TableNotFoundError, UnreachableError
-from feldspar.stores.tables import epochs, log
+from feldspar.names import cursor
+from feldspar.stores.tables import arrow, epochs, log
 from feldspar.stores.tables.again import again, until_written
 from feldspar.stores.tables.lake import Lake
 from feldspar.stores.tables.log import NOTE, Txn
@@ -150,6 +151,28 @@ def newest(
         rows = _last_of_each(rows, *most).sort_by(by)
     found: list[dict[str, Any]] = rows.select(schema.names).to_pylist()
     return found
+
+
+@again
+def of_newest_load(
+    lake: Lake, name: str, source: str, *, columns: Sequence[str]
+) -> list[dict[str, Any]]:
+    """What ``ops.<name>`` lists of a source's newest load; nothing where it lists none.
+
+    Args:
+        lake: where the table lies.
+        name: of a list with a ``source`` and a ``batch``, kept under the cursor of its loads.
+        source: what was loaded.
+        columns: that are read.
+    """
+    app = cursor("ingest", source)
+    state = log.table_state(lake, LAYER, name, cursors=[app])
+    if state is None or app not in state.cursors:
+        return []
+    last = (pc.field("source") == source) & (pc.field("batch") == state.cursors[app])
+    rows = arrow.dataset(lake, LAYER, name).to_table(list(columns), filter=last)
+    listed: list[dict[str, Any]] = rows.to_pylist()
+    return listed
 
 
 def _last_of_each(rows: pa.Table, column: str, number: int) -> pa.Table:
